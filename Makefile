@@ -1,0 +1,71 @@
+# aviatofs: `make` builds, `make check` tests, `make bench` measures, `make install` installs.
+
+CC        ?= cc
+MUSL_CC   ?= musl-gcc
+PREFIX    ?= /usr/local
+DESTDIR   ?=
+BUILD     ?= build
+# DEBUG=1: sanitizers, no optimisation surprises, and an agent built with them too.
+# SANITIZE=thread: ThreadSanitizer instead of address and undefined behaviour.
+DEBUG     ?=
+SANITIZE  ?= address,undefined
+WERROR    ?=
+
+VERSION   := 0.1.0
+PACKAGES  := fuse3 libcjson libuv libseccomp
+MODULES   := base channel core tree fuse files backend/local
+
+WARNINGS  := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
+CPPFLAGS  += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc -DVERSION='"$(VERSION)"' \
+             -DLIBEXECDIR='"$(PREFIX)/libexec/aviatofs"'
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null | sed 's/-I[^ ]*fuse3//')
+PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
+CFLAGS    += -std=gnu17 -O2 -g -fstack-protector-strong $(WARNINGS) $(if $(WERROR),-Werror)
+LDFLAGS   += -Wl,-z,relro,-z,now -pthread
+AGENT_CFLAGS  := -std=gnu17 -Os -g0 -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections $(WARNINGS) $(if $(WERROR),-Werror)
+AGENT_CC      := $(MUSL_CC)
+AGENT_CPPFLAGS := -idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
+AGENT_LDFLAGS := -static -Wl,--gc-sections -s
+
+ifdef DEBUG
+CFLAGS    += -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) $(if $(findstring undefined,$(SANITIZE)),-fno-sanitize-recover=undefined)
+LDFLAGS   += -fsanitize=$(SANITIZE)
+endif
+
+SOURCES   := $(foreach m,$(MODULES),$(wildcard src/$(m)/*.c))
+OBJECTS   := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+AGENT_SOURCES := $(wildcard src/agent/*.c) src/channel/frame.c src/channel/protocol.c src/base/buf.c src/base/error.c
+AGENT_OBJECTS := $(AGENT_SOURCES:src/%.c=$(BUILD)/agent-obj/%.o)
+
+all: $(BUILD)/aviatofs $(BUILD)/aviatofs-agent
+
+$(BUILD)/aviatofs: $(OBJECTS) $(BUILD)/obj/main.o $(BUILD)/obj/options.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# The agent runs in any image, so it brings its own libc.
+$(BUILD)/aviatofs-agent: $(AGENT_OBJECTS)
+	$(AGENT_CC) $(AGENT_CFLAGS) $(AGENT_LDFLAGS) -o $@ $^
+
+$(BUILD)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/agent-obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(AGENT_CC) $(CPPFLAGS) $(AGENT_CPPFLAGS) $(AGENT_CFLAGS) -MMD -MP -c -o $@ $<
+
+include tests/tests.mk
+
+install: all
+	install -D -m 755 $(BUILD)/aviatofs $(DESTDIR)$(PREFIX)/bin/aviatofs
+	install -D -m 755 $(BUILD)/aviatofs-agent $(DESTDIR)$(PREFIX)/libexec/aviatofs/aviatofs-agent
+	install -D -m 644 docs/aviatofs.1 $(DESTDIR)$(PREFIX)/share/man/man1/aviatofs.1
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	ln -sf ../bin/aviatofs $(DESTDIR)$(PREFIX)/sbin/mount.aviatofs
+	ln -sf ../bin/aviatofs $(DESTDIR)$(PREFIX)/sbin/mount.fuse.aviatofs
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.PHONY: all install clean

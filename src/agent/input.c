@@ -1,0 +1,111 @@
+/* stdin: from the daemon, through a window, to the process's pipe. */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+void input_close(struct input *in)
+{
+	watch_close(&in->pipe);
+	buf_free(&in->waiting);
+	in->closed = true;
+}
+
+static void drain(struct agent *a, struct process *p)
+{
+	struct input *in = &p->input;
+	ssize_t n = 0;
+
+	if (in->waiting.len) {
+		n = write(in->pipe.fd, in->waiting.data, in->waiting.len);
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			input_close(in);
+			process_dirty(a, p);
+			return;
+		}
+	}
+	if (n > 0) {
+		in->taken += (uint64_t)n;
+		buf_consume(&in->waiting, (size_t)n);
+		process_dirty(a, p);
+	}
+	if (in->end && !in->waiting.len) {
+		/* A wished end is no news for the daemon. */
+		input_close(in);
+		in->told_closed = true;
+		return;
+	}
+	if (in->blocked != (in->waiting.len > 0)) {
+		in->blocked = !in->blocked;
+		watch_change(a, &in->pipe, in->blocked ? EPOLLOUT : 0);
+	}
+}
+
+int input_receive(struct agent *a, struct process *p, uint64_t offset, const uint8_t *data, size_t len,
+		  const char **ret_why)
+{
+	struct input *in = &p->input;
+	uint64_t known;
+
+	if (offset > in->received) {
+		*ret_why = "INPUT leaves a gap";
+		return -EPROTO;
+	}
+	known = in->received - offset;
+	if (known >= len)
+		return 0;
+	data += known;
+	len -= known;
+	if (in->closed) {
+		/* A process that does not read is no error of the daemon: it may not know yet. */
+		in->received += len;
+		in->taken = in->received;
+		in->told_closed = false;
+		process_dirty(a, p);
+		return 0;
+	}
+	if (in->end || len > INPUT_WINDOW - in->waiting.len) {
+		*ret_why = in->end ? "INPUT after INPUT_END" : "INPUT beyond the window";
+		return -EPROTO;
+	}
+	if (buf_append(&in->waiting, data, len)) {
+		*ret_why = "out of memory";
+		return -EPROTO;
+	}
+	in->received += len;
+	if (!in->blocked)
+		drain(a, p);
+	return 0;
+}
+
+int input_finish(struct agent *a, struct process *p, uint64_t offset, const char **ret_why)
+{
+	struct input *in = &p->input;
+
+	if (in->closed)
+		return 0;
+	if (offset != in->received) {
+		*ret_why = "INPUT_END is not where the input ends";
+		return -EPROTO;
+	}
+	in->end = true;
+	if (!in->waiting.len)
+		drain(a, p);
+	return 0;
+}
+
+void input_ready(struct agent *a, struct watch *w, uint32_t events)
+{
+	struct input *in = container_of(w, struct input, pipe);
+	struct process *p = container_of(in, struct process, input);
+
+	if (w->fd < 0)
+		return;
+	if (events & EPOLLERR) {
+		input_close(in);
+		process_dirty(a, p);
+		return;
+	}
+	drain(a, p);
+}

@@ -1,0 +1,79 @@
+/* One sandbox as the local backend sees it. */
+#pragma once
+
+#include "backend/local/local.h"
+#include "backend/local/meta.h"
+#include "backend/local/store.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#define PIDS_DEFAULT	 4096u
+#define LIFETIME_DEFAULT (30u * 24 * 3600) /* seconds */
+
+struct local {
+	struct backend backend;
+	struct backend_ops ops; /* its defaults depend on what this machine can keep */
+	struct store store;
+	char *bwrap;
+	int agent;   /* the agent's program, sealed in memory: no sandbox can write to it */
+	int seccomp; /* the compiled filter */
+	struct cgroup_places places;
+	uint64_t orphan_timeout_s;
+	pthread_mutex_t lock; /* jobs */
+	pthread_cond_t idle;
+	unsigned jobs; /* instances that are not freed yet */
+};
+
+enum phase {
+	PHASE_LAUNCHING, /* belongs to a pool thread */
+	PHASE_RUNNING,
+	PHASE_ENDED,
+	PHASE_LEAVING, /* a pool thread removes or keeps it */
+};
+
+/* Core lock held for phase and stop_*; the rest is written in one place at a time, as the phases say. */
+struct instance {
+	struct local *local;
+	struct sandbox *sandbox; /* NULL: the remains of a dead one */
+	struct home home;
+	struct meta meta;
+	enum phase phase;
+	bool stopping;
+	bool keep_wanted; /* while it was launching */
+	uint32_t grace_ms;
+	int agent_fd;	    /* pidfd; -1: not running */
+	int socket, spool;  /* from launch until the pipe has them */
+	struct pipe *pipe;  /* from then until it is watched */
+	struct error error; /* why the launch failed */
+	/* The loop thread's. */
+	uv_poll_t agent_poll;
+	uv_timer_t killer;
+	unsigned handles; /* open ones of the two, and one while not released */
+	bool agent_polled, killer_armed;
+	bool agent_gone;
+	int exit_code; /* of the agent, 128+N for a signal; -1: not known */
+};
+
+struct instance *instance_new(struct local *l, struct sandbox *s);
+/* Closes everything and frees it, soon. Loop thread, or any before it is watched. */
+void instance_release(struct instance *i);
+
+/* Pool thread: all of starting one; instance->error on failure. Returns 0 or -errno. */
+int instance_launch(struct instance *i);
+/* A connection to the agent behind `home`, or -errno; -EAGAIN when it does not answer. */
+int instance_connect(const struct home *home);
+
+/* Loop thread: takes part in the sandbox's life from now on: what its agent says, and its end. */
+void instance_watch(struct instance *i);
+/* Any thread, core lock held: KILL, now or in `ms`. */
+void instance_kill(struct instance *i, uint32_t ms);
+
+/* Core lock held; both end in sandbox_removed(), unless the instance has no sandbox. */
+void instance_remove(struct instance *i);
+void instance_keep(struct instance *i);
+
+/* Reports what is left in the store. Core lock held. */
+void local_find(struct backend *b);

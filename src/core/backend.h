@@ -1,0 +1,113 @@
+/*
+ * What core asks of a backend: a lifecycle and a byte pipe.
+ *
+ * Core names no backend; main hands it one of these tables. Calls come with
+ * the core lock held and answer at once; what takes time ends in one of the
+ * sandbox_* events of core/sandbox.h, which a backend calls with the core lock
+ * held (core_lock()), from any thread.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "core/config.h"
+
+#include <cjson/cJSON.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+struct sandbox;
+struct backend;
+
+struct backend_ops {
+	const char *name;		   /* "local" */
+	const char *defaults[CONFIG_KEYS]; /* what a sandbox gets where nobody says otherwise */
+
+	/* Whether these effective settings can be kept: -EINVAL, -EOPNOTSUPP with a sentence. */
+	int (*check)(struct backend *b, const struct config *c, struct error *err);
+
+	/* Reports what earlier mounts left, through sandbox_found(); called once, before the mount answers.
+	 */
+	void (*find)(struct backend *b);
+
+	/*
+	 * Begins to start it (sandbox_id(), sandbox_config() and names are set).
+	 * Ends in sandbox_connected() or sandbox_ended().
+	 */
+	void (*start)(struct backend *b, struct sandbox *s);
+
+	/* Begins to stop it: TERM, and KILL after the grace. Ends in sandbox_ended(). */
+	void (*stop)(struct backend *b, struct sandbox *s, uint32_t grace_ms);
+
+	/* Begins to delete all that is left of an ended sandbox. Ends in sandbox_removed(). */
+	void (*remove)(struct backend *b, struct sandbox *s);
+
+	/* Lets it live on after this mount ends: the next mount finds it. Ends in sandbox_removed(). */
+	void (*keep)(struct backend *b, struct sandbox *s);
+
+	/* A new O_PATH descriptor of the live root directory, or -errno. */
+	int (*root)(struct backend *b, struct sandbox *s);
+
+	/* Adds what it knows to the JSON of `info`. */
+	void (*describe)(struct backend *b, struct sandbox *s, cJSON *info);
+
+	/* After the last sandbox is removed or kept; frees the backend. No lock held. */
+	void (*close)(struct backend *b);
+};
+
+/* The first member of every implementation. */
+struct backend {
+	const struct backend_ops *ops;
+};
+
+/* --- What a backend may read of a sandbox, with the core lock held --- */
+
+const char *sandbox_id(const struct sandbox *s); /* unique for ever: [a-z0-9-], at most 40 bytes */
+const char *sandbox_session_name(const struct sandbox *s);
+const char *sandbox_name(const struct sandbox *s);
+const struct config *sandbox_config(const struct sandbox *s); /* effective */
+time_t sandbox_created(const struct sandbox *s);
+/* The backend's own data; set in start() or before sandbox_found(), read back in later calls. */
+void *sandbox_instance(const struct sandbox *s);
+void sandbox_set_instance(struct sandbox *s, void *instance);
+
+/* --- What a backend reports. Core lock held; any thread --- */
+
+enum sandbox_end {
+	END_COMPLETED,	/* its main process ended well */
+	END_FAILED,	/* it could not be started, or its main process failed */
+	END_TERMINATED, /* stopped, killed, or its time was over */
+};
+
+/* A step on the way up worth showing in `state`: creating. */
+void sandbox_creating(struct sandbox *s);
+
+/*
+ * A fresh pipe to the agent. `spool_dir` is a descriptor of the directory with the
+ * agent's spool files, or -1 when they are out of reach; core owns both from here.
+ */
+struct pipe;
+void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir);
+
+/* It runs no more (or never did); once per start. `why` may be NULL. The spool files stay. */
+void sandbox_ended(struct sandbox *s, enum sandbox_end how, const struct error *why);
+
+/* Nothing of it is left, or it was handed over by keep(); the instance is gone. */
+void sandbox_removed(struct sandbox *s);
+
+/* A sandbox of an earlier mount. Core copies what it is given. NULL when out of memory. */
+struct sandbox_leftover {
+	const char *id, *session, *name;
+	const struct config *config; /* effective */
+	time_t created;
+	bool kept; /* its mount let it live on purpose: this one does so too */
+	void *instance;
+};
+struct sandbox *sandbox_found(const struct sandbox_leftover *found);
+
+/* --- The one lock --- */
+
+void core_lock(void);
+/* Also runs the completions that became due meanwhile, after dropping the lock. */
+void core_unlock(void);

@@ -1,0 +1,432 @@
+#include "core/sandbox.h"
+
+#include "base/log.h"
+#include "core/events.h"
+#include "core/mount.h"
+#include "core/session.h"
+#include "core/waiter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const state_names[SANDBOX_STATES] = {
+    [SANDBOX_UNSTARTED] = "unstarted", [SANDBOX_PENDING] = "pending", [SANDBOX_CREATING] = "creating",
+    [SANDBOX_RUNNING] = "running",     [SANDBOX_PAUSED] = "paused",   [SANDBOX_TERMINATING] = "terminating",
+    [SANDBOX_COMPLETED] = "completed", [SANDBOX_FAILED] = "failed",   [SANDBOX_TERMINATED] = "terminated",
+};
+
+const char *sandbox_state_name(enum sandbox_state state)
+{
+	return state_names[state];
+}
+
+struct session *sandbox_session(const struct sandbox *s)
+{
+	return (struct session *)s->object.parent;
+}
+
+/* The one place where the state changes. */
+static void set_state(struct sandbox *s, enum sandbox_state state)
+{
+	if (s->state == state)
+		return;
+	log_debug("sandbox %s/%s: %s -> %s", sandbox_session_name(s), s->object.name, state_names[s->state],
+		  state_names[state]);
+	s->state = state;
+	event_sandbox(s);
+}
+
+/* --- Making and freeing --- */
+
+static void destroy(struct object *o)
+{
+	struct sandbox *s = (struct sandbox *)o;
+
+	config_free(&s->own);
+	config_free(&s->effective);
+	if (s->spool_dir >= 0)
+		close(s->spool_dir);
+	free(s->by_id);
+	free(s);
+}
+
+static void make_id(char id[SANDBOX_ID_MAX + 1])
+{
+	static const char digits[] = "0123456789abcdefghijkmnpqrstuvwx"; /* 32 that are hard to confuse */
+	unsigned char random[16];
+
+	/* Up to 256 bytes come whole once the pool is seeded, which it is when programs run. */
+	if (getrandom(random, sizeof random, 0) != sizeof random)
+		abort();
+	for (size_t i = 0; i < sizeof random; i++)
+		id[i] = digits[random[i] & 31];
+	id[sizeof random] = '\0';
+}
+
+static struct sandbox *new_sandbox(struct session *session, const char *name)
+{
+	struct sandbox *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return NULL;
+	s->spool_dir = -1;
+	s->last_id = 1; /* 1 is the main process */
+	s->created = time(NULL);
+	list_init(&s->startup);
+	inbox_init(&s->inbox, &s->object);
+	/* The caller's reference is the life itself, given back in sandbox_removed(). */
+	if (object_add(&s->object, OBJECT_SANDBOX, &session->object, name, destroy)) {
+		free(s);
+		return NULL;
+	}
+	the_mount.living++;
+	return s;
+}
+
+int sandbox_make(struct session *session, const char *name, struct error *err)
+{
+	struct sandbox *s;
+	int rc = object_name_check(name);
+
+	if (rc)
+		return error_set(
+		    err, -rc, "INVALID_NAME",
+		    "a sandbox's name has 1 to %d bytes of A-Z a-z 0-9 . _ - and starts and ends with "
+		    "a letter or digit",
+		    NAME_MAX_BYTES);
+	if (object_child(&session->object, name))
+		return error_set(err, EEXIST, "EXISTS", "there is a sandbox %s already", name);
+	if (session->closed || the_mount.ending)
+		return error_set(err, ESHUTDOWN, "SESSION_CLOSED", "the session is closed");
+	s = new_sandbox(session, name);
+	if (!s)
+		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+	make_id(s->id);
+	the_mount.totals.sandboxes++;
+	event_sandbox(s);
+	return 0;
+}
+
+/* --- Starting --- */
+
+static int effective_levels(const struct sandbox *s, const struct config *levels[4])
+{
+	levels[0] = &the_mount.builtin;
+	levels[1] = &the_mount.defaults;
+	levels[2] = &sandbox_session(s)->defaults;
+	levels[3] = &s->own;
+	return 4;
+}
+
+int sandbox_config_effective(struct sandbox *s, struct config *ret)
+{
+	const struct config *levels[4], *fixed = &s->effective;
+
+	if (s->began)
+		return config_merge(&fixed, 1, ret);
+	return config_merge(levels, effective_levels(s, levels), ret);
+}
+
+int sandbox_config_set(struct sandbox *s, enum config_key key, const char *text, struct error *err)
+{
+	const struct config *levels[4];
+	int count = effective_levels(s, levels);
+
+	if (s->state != SANDBOX_UNSTARTED)
+		return error_set(err, EBUSY, "ALREADY_STARTED", "%s was fixed when the sandbox started",
+				 config_fields[key].name);
+	return mount_config_set(levels, count, &s->own, key, text, err);
+}
+
+/* What config/command says runs beside the commands, as process 1; its output is `logs`. */
+static int make_main(struct sandbox *s, struct error *err)
+{
+	const char *text = config_text(&s->effective, CONFIG_COMMAND);
+
+	if (!*text)
+		return 0;
+	s->main = process_make_main(s, text);
+	return s->main ? 0 : error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+}
+
+int sandbox_refuses_commands(struct sandbox *s, struct error *err)
+{
+	if (s->state < SANDBOX_TERMINATING && !s->torn_down && !the_mount.ending)
+		return 0;
+	if (s->cause.code)
+		return error_set(err, ESHUTDOWN, s->cause.reason, "the sandbox is %s: %s",
+				 state_names[s->state], s->cause.text);
+	return error_set(err, ESHUTDOWN, "SANDBOX_ENDED", "the sandbox is %s", state_names[s->state]);
+}
+
+/* --- Stopping --- */
+
+/* The agent cannot tell any more how far the output reaches: the files can. */
+static void measure_spools(struct sandbox *s, struct process *p)
+{
+	struct stat st;
+	char name[24];
+
+	for (int i = 0; i < STREAMS && s->spool_dir >= 0 && p->id; i++) {
+		spool_name(p->id, i, name);
+		if (fstatat(s->spool_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			stream_grow(&p->streams[i], (uint64_t)st.st_size, false);
+	}
+}
+
+static void end_process(struct sandbox *s, struct process *p, const struct error *why)
+{
+	char failure[sizeof why->reason + sizeof why->text + 4];
+
+	if (process_ended(p) || p->state == PROCESS_NONE) {
+		for (int i = 0; i < STREAMS; i++)
+			if (!p->streams[i].ended)
+				stream_end(&p->streams[i], 0);
+		sink_close(&p->input);
+		core_wake(&p->enders);
+		core_wake(&p->inbox.waiters);
+		return;
+	}
+	measure_spools(s, p);
+	if (s->stopping) {
+		process_finish(p, PROCESS_CANCELED, 0, NULL);
+	} else if (p->sent) {
+		process_finish(p, PROCESS_LOST, 0, NULL);
+	} else {
+		snprintf(failure, sizeof failure, "%s: %s", why ? why->reason : "SANDBOX_ENDED",
+			 why ? why->text : "the sandbox ended before the command was started");
+		process_finish(p, PROCESS_FAILED, 0, failure);
+	}
+}
+
+static void settle(struct sandbox *s, enum sandbox_state state, const struct error *why)
+{
+	struct object *child;
+
+	if (s->main)
+		end_process(s, s->main, why);
+	for (uint64_t after = 0; (child = object_next(&s->object, after));) {
+		after = child->serial;
+		end_process(s, (struct process *)child, why); /* may prune it, or others */
+	}
+	s->ended = time(NULL);
+	/* Later failures, such as of a late command, are not why. */
+	if (state == SANDBOX_FAILED || (s->began && !s->stopping))
+		s->cause = s->error;
+	set_state(s, state);
+	core_wake(&s->startup);
+	core_wake(&s->inbox.waiters);
+	if (s->front) {
+		s->front_gone(s->front);
+		s->front = NULL;
+	}
+}
+
+int sandbox_need(struct sandbox *s, struct error *err)
+{
+	int rc = sandbox_refuses_commands(s, err);
+
+	if (rc || s->began)
+		return rc;
+	if (sandbox_config_effective(s, &s->effective))
+		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+	rc = mount_check(&s->effective, err);
+	if (rc == 0)
+		rc = make_main(s, err);
+	if (rc) { /* what was accepted when it was written cannot be had any more */
+		sandbox_set_error(s, err);
+		the_mount.totals.start_failures++;
+		settle(s, SANDBOX_FAILED, err);
+		return rc;
+	}
+	s->began = true;
+	the_mount.totals.started++;
+	set_state(s, SANDBOX_PENDING);
+	the_mount.backend->ops->start(the_mount.backend, s);
+	return 0;
+}
+
+void sandbox_stop(struct sandbox *s, uint32_t grace_ms)
+{
+	if (s->state >= SANDBOX_COMPLETED)
+		return;
+	if (!s->began) {
+		settle(s, SANDBOX_TERMINATED, NULL);
+		return;
+	}
+	s->stopping = true;
+	set_state(s, SANDBOX_TERMINATING);
+	if (s->channel)
+		channel_shutdown(s->channel, grace_ms);
+	the_mount.backend->ops->stop(the_mount.backend, s, grace_ms);
+}
+
+/* Its files go away: readers that are still there keep theirs open. */
+static void remove_now(struct sandbox *s)
+{
+	list_each (pos, &s->object.children) {
+		struct process *p = (struct process *)container_of(pos, struct object, sibling);
+
+		for (int i = 0; i < STREAMS; i++)
+			stream_pin(&p->streams[i]);
+	}
+	if (s->main)
+		stream_pin(&s->main->streams[STREAM_OUT]);
+	the_mount.backend->ops->remove(the_mount.backend, s);
+}
+
+void sandbox_drop(struct sandbox *s)
+{
+	object_ref(&s->object);
+	object_remove(&s->object);
+	s->torn_down = true;
+	if (s->began && s->state < SANDBOX_COMPLETED) {
+		sandbox_stop(s, STOP_GRACE_MS);
+	} else if (s->began) {
+		remove_now(s);
+	} else {
+		settle(s, SANDBOX_TERMINATED, NULL);
+		sandbox_removed(s);
+	}
+	object_unref(&s->object);
+}
+
+/* --- Failures --- */
+
+void sandbox_set_error(struct sandbox *s, const struct error *err)
+{
+	s->error = *err;
+	sandbox_session(s)->error = *err;
+	the_mount.error = *err;
+	log_debug("sandbox %s/%s: %s: %s", sandbox_session_name(s), s->object.name, err->reason, err->text);
+}
+
+/* --- What a backend reports --- */
+
+void sandbox_creating(struct sandbox *s)
+{
+	if (s->state == SANDBOX_PENDING)
+		set_state(s, SANDBOX_CREATING);
+}
+
+void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir)
+{
+	struct error err;
+
+	if (link_open(s, pipe, spool_dir)) {
+		error_set(&err, ENOMEM, "NO_MEMORY", "out of memory");
+		sandbox_set_error(s, &err);
+		s->stopping = true;
+		the_mount.backend->ops->stop(the_mount.backend, s, 0);
+	}
+}
+
+static void arrived(struct sandbox *s)
+{
+	if (s->arriving) {
+		s->arriving = false;
+		the_mount.arriving--;
+		mount_progress();
+	}
+}
+
+void sandbox_ready(struct sandbox *s)
+{
+	struct object *child;
+
+	if (s->state < SANDBOX_RUNNING) {
+		s->started = time(NULL);
+		set_state(s, SANDBOX_RUNNING);
+	}
+	if (s->main)
+		process_send(s->main);
+	for (uint64_t after = 0; (child = object_next(&s->object, after));) {
+		after = child->serial;
+		process_send((struct process *)child); /* one that cannot be sent may be pruned */
+	}
+	core_wake(&s->startup);
+	arrived(s);
+}
+
+void sandbox_ended(struct sandbox *s, enum sandbox_end how, const struct error *why)
+{
+	static const enum sandbox_state states[] = {
+	    [END_COMPLETED] = SANDBOX_COMPLETED,
+	    [END_FAILED] = SANDBOX_FAILED,
+	    [END_TERMINATED] = SANDBOX_TERMINATED,
+	};
+	const struct process *m = s->main;
+
+	/* The main process speaks for the sandbox, unless we ended it. */
+	if (m && process_ended(m) && m->state != PROCESS_CANCELED && m->state != PROCESS_LOST)
+		how = m->state == PROCESS_EXITED && m->value == 0 ? END_COMPLETED : END_FAILED;
+	link_close(s);
+	if (why && !(s->stopping && how == END_TERMINATED))
+		sandbox_set_error(s, why);
+	if (how == END_FAILED && !s->started)
+		the_mount.totals.start_failures++;
+	settle(s, states[how], why);
+	arrived(s);
+	if (s->torn_down)
+		remove_now(s);
+}
+
+void sandbox_removed(struct sandbox *s)
+{
+	link_close(s);
+	s->instance = NULL;
+	if (s->main)
+		object_unref(&s->main->object);
+	s->main = NULL;
+	while (s->object.child_count)
+		object_remove(container_of(s->object.children.next, struct object, sibling));
+	if (s->latest)
+		object_unref(&s->latest->object);
+	s->latest = NULL;
+	object_remove(&s->object);
+	the_mount.living--;
+	mount_progress();
+	object_unref(&s->object);
+}
+
+/* A session of that name, made if need be. */
+static struct session *session_for(const char *name)
+{
+	struct object *o = object_child(&the_mount.object, name);
+
+	if (!o && session_make(name, NULL) == 0)
+		o = object_child(&the_mount.object, name);
+	return (struct session *)o;
+}
+
+struct sandbox *sandbox_found(const struct sandbox_leftover *found)
+{
+	const struct config *level = found->config;
+	struct session *session = session_for(found->session);
+	char name[NAME_MAX_BYTES + 1];
+	struct sandbox *s;
+
+	if (!session || object_name_check(found->name))
+		return NULL;
+	/* Two mounts may have used one name: the second gets its id as its name. */
+	snprintf(name, sizeof name, "%s",
+		 object_child(&session->object, found->name) ? found->id : found->name);
+	s = new_sandbox(session, name);
+	if (!s || config_merge(&level, 1, &s->effective))
+		return NULL;
+	snprintf(s->id, sizeof s->id, "%s", found->id);
+	s->created = s->started = found->created;
+	s->kept = found->kept;
+	s->instance = found->instance;
+	s->began = true;
+	s->arriving = true;
+	the_mount.arriving++;
+	set_state(s, SANDBOX_CREATING);
+	return s;
+}

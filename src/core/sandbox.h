@@ -1,0 +1,109 @@
+/* A sandbox: its settings, its state, and what runs in it. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "channel/channel.h"
+#include "core/backend.h"
+#include "core/config.h"
+#include "core/draft.h"
+#include "core/object.h"
+#include "core/process.h"
+
+#include <time.h>
+
+struct session;
+
+enum sandbox_state {
+	SANDBOX_UNSTARTED,
+	SANDBOX_PENDING,
+	SANDBOX_CREATING,
+	SANDBOX_RUNNING,
+	SANDBOX_PAUSED,
+	SANDBOX_TERMINATING,
+	SANDBOX_COMPLETED,
+	SANDBOX_FAILED,
+	SANDBOX_TERMINATED,
+	SANDBOX_STATES
+};
+
+#define SANDBOX_ID_MAX 40
+#define MAIN_ID	       1 /* the agent's number for what config/command runs */
+
+/* Guarded by the core lock. */
+struct sandbox {
+	struct object object;
+	enum sandbox_state state;
+	char id[SANDBOX_ID_MAX + 1];
+	struct config own;	 /* what was written into config/ */
+	struct config effective; /* merged, once started */
+	struct error error;	 /* the last failure; code 0 if none */
+	struct error cause;	 /* why it ended; code 0 if it was asked to */
+	void *instance;		 /* the backend's */
+	struct channel *channel; /* NULL while there is none */
+	int spool_dir;		 /* -1 when the agent sends its output */
+	struct process *latest;	 /* a reference, or NULL */
+	struct process *main;	 /* config/command, not listed under proc/ ; a reference, or NULL */
+	struct process **by_id;	 /* hash of PROCESS_BUCKETS, made with the first process */
+	uint64_t last_number;
+	uint32_t last_id;
+	unsigned kept_ended; /* numbered processes that have ended and are listed */
+	struct inbox inbox;
+	struct list startup; /* who waits for it to run, or to fail */
+	time_t created, started, ended;
+	bool began;	/* the backend was told to start it */
+	bool kept;	/* lives on when this mount ends */
+	bool stopping;	/* we asked for its end */
+	bool arriving;	/* of an earlier mount, and its agent has not reported yet */
+	bool torn_down; /* rmdir or unmount: removed as soon as it has ended */
+	uint64_t commands, succeeded, nonzero, failures; /* commands given, and how they ended */
+	/* The front end's data about its files, and how to tell it that they are gone. */
+	void *front;
+	void (*front_gone)(void *front);
+};
+
+const char *sandbox_state_name(enum sandbox_state state);
+struct session *sandbox_session(const struct sandbox *s);
+
+/* mkdir SESSION/NAME: declares it; nothing starts. */
+int sandbox_make(struct session *session, const char *name, struct error *err);
+/* rmdir: out of the tree at once; it is stopped and removed behind the scenes. */
+void sandbox_drop(struct sandbox *s);
+
+/* Starts it if it never was. 0 when it runs or will, or -ESHUTDOWN with the reason. */
+int sandbox_need(struct sandbox *s, struct error *err);
+/* ctl stop: TERM, KILL after the grace. Its results stay readable. */
+void sandbox_stop(struct sandbox *s, uint32_t grace_ms);
+#define STOP_GRACE_MS 2000
+
+/* -ESHUTDOWN with a sentence once it has ended or is ending, else 0. */
+int sandbox_refuses_commands(struct sandbox *s, struct error *err);
+
+/* Keeps the failure for `error` here, in the session and in the mount. */
+void sandbox_set_error(struct sandbox *s, const struct error *err);
+
+/* What config/ shows and stores. -EBUSY once it was started. */
+int sandbox_config_set(struct sandbox *s, enum config_key key, const char *text, struct error *err);
+int sandbox_config_effective(struct sandbox *s, struct config *ret);
+
+/* The JSON of `info`, with a newline. 0 or -ENOMEM. */
+int sandbox_info(struct sandbox *s, struct buf *out);
+
+/* --- Between processes and their sandbox --- */
+
+void sandbox_register_process(struct sandbox *s, struct process *p, uint32_t id);
+void sandbox_unregister_process(struct sandbox *s, struct process *p);
+struct process *sandbox_process_by_id(struct sandbox *s, uint32_t id);
+void sandbox_set_latest(struct sandbox *s, struct process *p);
+/* Counts it and prunes the oldest ended ones. */
+void sandbox_process_ended(struct sandbox *s, struct process *p);
+
+/* --- The agent's side (core/link.c) --- */
+
+/* The agent has told all it knows: commands that wait are given to it. */
+void sandbox_ready(struct sandbox *s);
+
+int link_open(struct sandbox *s, struct pipe *pipe, int spool_dir);
+void link_close(struct sandbox *s);
+/* What has to be said to the agent cannot be: the sandbox is ended. */
+void link_give_up(struct sandbox *s, int code);

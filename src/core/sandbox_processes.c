@@ -1,0 +1,106 @@
+/* A sandbox's processes: found by the agent's number, counted, pruned. */
+#include "core/mount.h"
+#include "core/sandbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PROCESS_BUCKETS 64
+
+void sandbox_register_process(struct sandbox *s, struct process *p, uint32_t id)
+{
+	if (!s->by_id)
+		s->by_id = calloc(PROCESS_BUCKETS, sizeof *s->by_id);
+	if (!s->by_id)
+		abort(); /* 512 bytes: a machine without them has ended already */
+	p->id = id;
+	p->next_by_id = s->by_id[id % PROCESS_BUCKETS];
+	s->by_id[id % PROCESS_BUCKETS] = p;
+}
+
+void sandbox_unregister_process(struct sandbox *s, struct process *p)
+{
+	struct process **at = &s->by_id[p->id % PROCESS_BUCKETS];
+
+	while (*at != p)
+		at = &(*at)->next_by_id;
+	*at = p->next_by_id;
+	if (s->latest == p) {
+		s->latest = NULL;
+		object_unref(&p->object);
+	}
+}
+
+struct process *sandbox_process_by_id(struct sandbox *s, uint32_t id)
+{
+	struct process *p = s->by_id ? s->by_id[id % PROCESS_BUCKETS] : NULL;
+
+	while (p && p->id != id)
+		p = p->next_by_id;
+	return p;
+}
+
+void sandbox_set_latest(struct sandbox *s, struct process *p)
+{
+	if (s->latest)
+		object_unref(&s->latest->object);
+	s->latest = (struct process *)object_ref(&p->object);
+}
+
+static void prune(struct sandbox *s)
+{
+	while (s->kept_ended > PROCESSES_KEPT) {
+		struct process *oldest = NULL;
+
+		list_each (pos, &s->object.children) {
+			struct process *p = (struct process *)container_of(pos, struct object, sibling);
+
+			if (p->numbered && process_ended(p) && p != s->latest) {
+				oldest = p;
+				break;
+			}
+		}
+		if (!oldest)
+			return;
+		process_drop(oldest);
+	}
+}
+
+/* A sandbox lives as long as its main process. */
+static void main_ended(struct sandbox *s)
+{
+	struct buf status;
+	struct error err;
+
+	if (s->stopping)
+		return;
+	if (process_exit_number(s->main) != 0) {
+		buf_init(&status, 1024);
+		process_status(s->main, &status);
+		error_set(&err, EIO, "MAIN_FAILED", "the main process ended: %s", buf_text(&status));
+		buf_free(&status);
+		sandbox_set_error(s, &err);
+	}
+	sandbox_stop(s, STOP_GRACE_MS);
+}
+
+void sandbox_process_ended(struct sandbox *s, struct process *p)
+{
+	if (p == s->main) {
+		main_ended(s);
+		return;
+	}
+	s->commands++;
+	the_mount.totals.commands++;
+	if (p->state == PROCESS_EXITED && p->value == 0)
+		s->succeeded++, the_mount.totals.succeeded++;
+	else if (p->state == PROCESS_EXITED)
+		s->nonzero++, the_mount.totals.nonzero++;
+	else
+		s->failures++, the_mount.totals.failures++;
+	the_mount.totals.output_bytes += p->streams[STREAM_OUT].size + p->streams[STREAM_ERR].size;
+	if (p->numbered && p->object.listed) {
+		s->kept_ended++;
+		prune(s);
+	}
+}

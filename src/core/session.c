@@ -1,0 +1,60 @@
+#include "core/session.h"
+
+#include "core/mount.h"
+#include "core/sandbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void destroy(struct object *o)
+{
+	struct session *s = (struct session *)o;
+
+	config_free(&s->defaults);
+	stream_fini(&s->events);
+	free(s);
+}
+
+int session_make(const char *name, struct error *err)
+{
+	struct session *s;
+	int rc = object_name_check(name);
+
+	if (rc)
+		return error_set(
+		    err, -rc, "INVALID_NAME",
+		    "a session's name has 1 to %d bytes of A-Z a-z 0-9 . _ - and starts and ends with "
+		    "a letter or digit",
+		    NAME_MAX_BYTES);
+	if (object_child(&the_mount.object, name))
+		return error_set(err, EEXIST, "EXISTS", "there is a session %s already", name);
+	if (the_mount.ending)
+		return error_set(err, ESHUTDOWN, "UNMOUNTING", "the mount is being ended");
+	s = calloc(1, sizeof *s);
+	if (!s)
+		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+	stream_init(&s->events, NULL);
+	if (object_add(&s->object, OBJECT_SESSION, &the_mount.object, name, destroy)) {
+		free(s);
+		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+	}
+	object_unref(&s->object); /* the listing's reference keeps it */
+	return 0;
+}
+
+int session_drop(struct session *s, struct error *err)
+{
+	if (s->object.child_count)
+		return error_set(err, ENOTEMPTY, "NOT_EMPTY", "session %s has %u sandboxes", s->object.name,
+				 s->object.child_count);
+	stream_end(&s->events, 0);
+	object_remove(&s->object);
+	return 0;
+}
+
+void session_close(struct session *s)
+{
+	s->closed = true;
+	list_each (pos, &s->object.children)
+		sandbox_stop((struct sandbox *)container_of(pos, struct object, sibling), STOP_GRACE_MS);
+}

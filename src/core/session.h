@@ -1,0 +1,22 @@
+/* A session: a directory of sandboxes with defaults of its own. */
+#pragma once
+
+#include "base/error.h"
+#include "core/config.h"
+#include "core/object.h"
+#include "core/stream.h"
+
+struct session {
+	struct object object;
+	struct config defaults;
+	struct error error;
+	struct stream events;
+	bool closed; /* takes no new sandboxes */
+};
+
+/* mkdir NAME at the top. */
+int session_make(const char *name, struct error *err);
+/* rmdir: -ENOTEMPTY while it has sandboxes. */
+int session_drop(struct session *s, struct error *err);
+/* ctl close: stops all its sandboxes at once; it takes no new ones. */
+void session_close(struct session *s);

@@ -1,0 +1,109 @@
+#include "files/data.h"
+#include "files/attr.h"
+#include "files/walk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define KEPT_FLAGS   (O_ACCMODE | O_APPEND | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME)
+#define ALWAYS_FLAGS (O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+static int reopen(int fd, int flags)
+{
+	int r;
+
+	do
+		r = open(files_self(fd).path, flags | ALWAYS_FLAGS);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
+}
+
+int files_open(int fd, int flags)
+{
+	struct stat st;
+	int r = files_stat(fd, &st);
+
+	if (r < 0)
+		return r;
+	switch (st.st_mode & S_IFMT) {
+	case S_IFREG:
+		return reopen(fd, flags & KEPT_FLAGS);
+	case S_IFDIR:
+		return -EISDIR;
+	case S_IFLNK:
+		return -ELOOP;
+	case S_IFCHR:
+	case S_IFBLK:
+		return -EACCES;
+	default:
+		return -ENXIO;
+	}
+}
+
+/* What is there now, if it is still a file. */
+static int open_existing(int dir, const char *name, int flags)
+{
+	int fd = files_child(dir, name), r;
+
+	if (fd < 0)
+		return fd;
+	r = files_open(fd, flags);
+	close(fd);
+	return r == -ENXIO || r == -ELOOP || r == -EISDIR ? -ESTALE : r;
+}
+
+int files_create(int dir, const char *name, int flags, mode_t mode)
+{
+	int r = files_check_name(name);
+
+	if (r < 0)
+		return r;
+	/* Made exclusively, so that a FIFO or link the sandbox puts there meanwhile is never opened. */
+	for (int try = 0; try < 16; try++) {
+		r = openat(dir, name,
+			   (flags & KEPT_FLAGS & ~O_TRUNC) | O_CREAT | O_EXCL | O_NOFOLLOW | ALWAYS_FLAGS,
+			   mode & 07777);
+		if (r >= 0 || errno != EEXIST || (flags & O_EXCL))
+			return r < 0 ? -errno : r;
+		r = open_existing(dir, name, flags);
+		if (r != -ENOENT)
+			return r;
+	}
+	return -ESTALE;
+}
+
+int files_open_dir(int fd)
+{
+	return reopen(fd, O_RDONLY | O_DIRECTORY);
+}
+
+bool files_is_live(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return true;
+	switch ((unsigned long)fs.f_type) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case DEVPTS_SUPER_MAGIC:
+	case CGROUP_SUPER_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+	case SECURITYFS_MAGIC:
+	case BPF_FS_MAGIC:
+	case SELINUX_MAGIC:
+	case SMACK_MAGIC:
+	case PSTOREFS_MAGIC:
+	case EFIVARFS_MAGIC:
+	case BINDERFS_SUPER_MAGIC:
+	case NSFS_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}

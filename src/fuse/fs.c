@@ -1,0 +1,77 @@
+/* fs/: the door from the control tree into a sandbox's own files. */
+#include "fuse/ops.h"
+
+#include "base/loop.h"
+
+#include <errno.h>
+
+static void shut_down(void *graft)
+{
+	graft_shutdown(graft);
+	graft_unref(graft);
+}
+
+/* Closing all the descriptors takes its time: not here, under the core lock. */
+static void gone(void *graft)
+{
+	if (loop_post(shut_down, graft))
+		shut_down(graft);
+}
+
+/* Stable per sandbox, over mounts: made of its id. */
+static uint64_t key_of(const struct sandbox *s)
+{
+	uint64_t key = 0xcbf29ce484222325ull;
+
+	for (const char *c = s->id; *c; c++)
+		key = (key ^ (unsigned char)*c) * 0x100000001b3ull;
+	return key;
+}
+
+int fs_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret)
+{
+	int fd;
+
+	if (s->state >= SANDBOX_TERMINATING)
+		return -ESHUTDOWN;
+	if (s->state != SANDBOX_RUNNING)
+		return -EAGAIN;
+	if (!s->front) {
+		fd = the_mount.backend->ops->root(the_mount.backend, s);
+		if (fd < 0)
+			return fd;
+		s->front = graft_new(fd, key_of(s), number);
+		if (!s->front)
+			return -ENOMEM;
+		s->front_gone = gone;
+	}
+	*ret = graft_ref(s->front);
+	return 0;
+}
+
+struct graft_node *file_node(fuse_ino_t ino, struct graft **ret_held, int *ret_errno)
+{
+	struct graft_node *node;
+	struct spot s;
+	int rc;
+
+	*ret_held = NULL;
+	if (graft_owns(ino)) {
+		node = graft_node(ino);
+		*ret_errno = ESTALE;
+		return node;
+	}
+	core_lock();
+	rc = tree_resolve(ino, &s);
+	if (rc == 0)
+		rc = s.node->graft ? fs_graft((struct sandbox *)s.object, ino, ret_held) : -EPERM;
+	core_unlock();
+	*ret_errno = rc == -EAGAIN ? ENOENT : -rc;
+	return rc ? NULL : graft_root(*ret_held);
+}
+
+void file_done(struct graft *held)
+{
+	if (held)
+		graft_unref(held);
+}

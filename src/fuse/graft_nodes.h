@@ -1,0 +1,103 @@
+/* The nodes of fs/ the kernel knows: their numbers, what they are, and how deep they are. */
+#pragma once
+
+#include "base/list.h"
+#include "fuse/graft.h"
+#include "fuse/graft_index.h"
+
+#include <pthread.h>
+
+/*
+ * A directory or symlink is identified by its place (parent node and name) and
+ * the file that is there (dev, ino); other files by (dev, ino) alone, so that
+ * all hard links are one node, as they are one inode to the kernel.
+ *
+ * Why the place counts: the kernel climbs ".." along its own dentries, so what
+ * a symlink may say depends on where the kernel believes its directory to be.
+ * A directory the sandbox moves is met again as a new node, in the new place;
+ * the kernel's idea of an old one changes only by a rename through the mount,
+ * which nodes_moving() and nodes_moved() follow.
+ *
+ * One lock guards everything here; it is never held across a system call.
+ */
+extern pthread_mutex_t graft_lock;
+
+struct graft_node {
+	struct hashed by_number, by_identity;
+	struct list link; /* of graft->nodes */
+	struct graft *graft;
+	struct graft_node *parent; /* NULL for the root, and for what is identified by (dev, ino) */
+	char *name;		   /* in `parent`; any bytes */
+	uint64_t number;	   /* as the kernel calls it */
+	dev_t dev;
+	ino_t ino;
+	mode_t type; /* S_IFDIR and the like; an inode's never changes */
+	int fd;	     /* O_PATH; -1 once shut down. It pins the inode, so (dev, ino) is not reused */
+	uint64_t lookups;
+	unsigned int children; /* nodes whose parent this is; they keep it alive */
+
+	/*
+	 * After a rename into another directory the kernel may have this node in the old
+	 * place or in the new until it looks it up again: `floor` is the least depth of both,
+	 * valid as long as no directory moved up since.
+	 */
+	bool unsettled;
+	unsigned int floor;
+	uint64_t floor_epoch;
+};
+
+struct graft {
+	struct graft_node root;
+	uint64_t key;
+	unsigned int refs;   /* owners, nodes but the root, handles, running operations */
+	unsigned int active; /* running operations */
+	bool down;
+	uint64_t epoch; /* grows when a directory moves up through the mount */
+	struct list nodes, handles;
+};
+
+/* An open file or directory; fi->fh. Holds a reference to its graft. */
+struct files_list;
+struct graft_handle {
+	struct list link; /* of graft->handles */
+	struct graft *graft;
+	int fd;			 /* -1 once shut down */
+	bool live;		 /* as files_is_live() says */
+	struct graft_node *dir;	 /* of a directory; known to the kernel as long as this is open */
+	dev_t dev;		 /* of that directory */
+	struct files_list *list; /* of a directory, else NULL */
+	pthread_mutex_t lock;	 /* of `list` */
+};
+
+/*
+ * Every operation runs between these. -ESHUTDOWN from graft_enter() when the sandbox ended; otherwise
+ * descriptors stay open, and the graft alive, until graft_leave().
+ */
+int graft_enter(struct graft *g);
+void graft_leave(struct graft *g);
+
+/*
+ * The node for what `fd` (O_PATH, owned from here, also on failure) refers to, found as `name` in `dir`.
+ * One more lookup is counted. `st` is of the file. Returns NULL when out of memory.
+ */
+struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st);
+
+/* Levels below fs/, never more than the kernel believes. */
+unsigned int graft_depth(struct graft_node *dir);
+
+/* A rename; with `exchange` the two change places. */
+struct graft_move {
+	struct graft_node *dir, *newdir;
+	const char *name, *newname;
+	bool exchange;
+};
+/* Before the system call, whether or not it will work, and after it worked. */
+void graft_nodes_moving(const struct graft_move *move);
+void graft_nodes_moved(const struct graft_move *move);
+
+/* st_ino as shown: distinct between sandboxes, stable across mounts. */
+ino_t graft_shown_ino(const struct graft *g, dev_t dev, ino_t ino);
+
+/* Of a file in `node`'s graft, or of the directory `node`. Takes `fd` in any case; NULL: out of memory. */
+struct graft_handle *graft_handle_new(struct graft_node *node, int fd, bool directory);
+void graft_handle_free(struct graft_handle *h);

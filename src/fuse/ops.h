@@ -1,0 +1,45 @@
+/* What the parts of the FUSE front share. */
+#pragma once
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+
+#include "fuse/graft.h"
+#include "tree/handle.h"
+
+#include <stdbool.h>
+
+struct front_settings {
+	uid_t uid;
+	gid_t gid;
+	mode_t umask;
+	/* Called once, when the kernel has greeted us: the mount answers from here on. */
+	void (*answering)(void);
+};
+
+extern struct front_settings front;
+
+/* ops.c: names and attributes. ops_io.c: open files. Both fill their part of `ops`. */
+void ops_names(struct fuse_lowlevel_ops *ops);
+void ops_files(struct fuse_lowlevel_ops *ops);
+/* After the session's end: closes what programs had open when the mount was taken from under them. */
+void ops_files_end(void);
+
+/* The kernel's view of a spot; core lock held. */
+void spot_attributes(const struct spot *s, struct stat *ret);
+void spot_entry(const struct spot *s, struct fuse_entry_param *ret);
+double spot_attribute_timeout(const struct spot *s);
+
+/*
+ * The files behind fs/ of a running sandbox, with a reference; made at the first
+ * use. Core lock held. -ESHUTDOWN when it has ended, -EAGAIN when it does not run yet.
+ */
+int fs_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret);
+
+/*
+ * The graft node that `ino` stands for. Numbers of the graft's own, and fs/ of a
+ * running sandbox, whose graft is then referenced in *ret_held (else NULL).
+ * NULL with *ret_errno where it is neither: EPERM for a control file.
+ */
+struct graft_node *file_node(fuse_ino_t ino, struct graft **ret_held, int *ret_errno);
+void file_done(struct graft *held);

@@ -1,0 +1,489 @@
+/* FUSE operations on open files and directories. */
+#include "fuse/ops.h"
+
+#include "fuse/pending.h"
+#include "fuse/poll.h"
+#include "fuse/same_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* An open control file as this layer keeps it in fi->fh. */
+struct opened {
+	struct list link; /* of all, under the core lock */
+	struct handle *handle;
+	struct watch *watch;
+};
+
+static struct list all_opened = {&all_opened, &all_opened};
+
+static struct opened *opened_of(const struct fuse_file_info *fi)
+{
+	return (struct opened *)(uintptr_t)fi->fh;
+}
+
+/* --- A buffer per thread for what is read --- */
+
+static pthread_key_t bulk_key;
+static pthread_once_t bulk_once = PTHREAD_ONCE_INIT;
+
+#define BULK_SIZE (1u << 20) /* the kernel asks for no more at once */
+
+static void make_bulk_key(void)
+{
+	pthread_key_create(&bulk_key, free);
+}
+
+static char *bulk_buffer(void)
+{
+	char *bulk;
+
+	pthread_once(&bulk_once, make_bulk_key);
+	bulk = pthread_getspecific(bulk_key);
+	if (!bulk) {
+		bulk = malloc(BULK_SIZE);
+		pthread_setspecific(bulk_key, bulk);
+	}
+	return bulk;
+}
+
+/* --- Open and release --- */
+
+static void close_opened(struct opened *o)
+{
+	core_lock();
+	list_remove(&o->link);
+	watch_drop(o->watch);
+	handle_release(o->handle);
+	core_unlock();
+	free(o);
+}
+
+static bool try_open(struct request *r, struct pending *p)
+{
+	struct opened *o = calloc(1, sizeof *o);
+	struct list *wait_list = NULL;
+	struct spot s;
+	int rc = o ? 0 : -ENOMEM;
+
+	core_lock();
+	if (rc == 0)
+		rc = tree_resolve(r->ino, &s);
+	if (rc == 0)
+		rc = handle_open(&s, r->fi.flags, fuse_req_ctx(r->req)->pid, &o->handle, &wait_list);
+	if (rc == -EAGAIN) {
+		rc = wait_on(p, wait_list) ? -EINTR : 1;
+		if (rc == 1) {
+			core_unlock();
+			free(o);
+			return false;
+		}
+	}
+	if (rc == 0)
+		list_append(&all_opened, &o->link);
+	core_unlock();
+	if (rc) {
+		free(o);
+		fuse_reply_err(r->req, -rc);
+		return true;
+	}
+	r->fi.fh = (uintptr_t)o;
+	r->fi.direct_io = 1; /* sizes change and reads wait: the page cache has no part in this */
+	r->fi.noflush = (r->fi.flags & O_ACCMODE) == O_RDONLY;
+	r->fi.nonseekable = o->handle->node->submit && (r->fi.flags & O_ACCMODE) == O_RDWR;
+	if (fuse_reply_open(r->req, &r->fi) == -ENOENT) /* interrupted: there will be no release */
+		close_opened(o);
+	return true;
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct request r = {.req = req, .ino = ino, .fi = *fi, .attempt = try_open};
+
+	if (graft_owns(ino))
+		graft_open(req, graft_node(ino), fi);
+	else
+		request_run(&r);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct opened *o = opened_of(fi);
+
+	if (graft_owns(ino)) {
+		graft_release(req, fi);
+		return;
+	}
+	close_opened(o);
+	fuse_reply_err(req, 0);
+}
+
+void ops_files_end(void)
+{
+	while (!list_empty(&all_opened))
+		close_opened(container_of(all_opened.next, struct opened, link));
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		      struct fuse_file_info *fi)
+{
+	struct graft *held;
+	int err;
+	struct graft_node *node = file_node(parent, &held, &err);
+
+	if (node)
+		graft_create(req, node, name, mode, fi);
+	else
+		fuse_reply_err(req, err);
+	file_done(held);
+}
+
+/* --- Read --- */
+
+static void reply_served(fuse_req_t req, struct handle *h, struct served *served)
+{
+	char *bulk = bulk_buffer();
+	ssize_t n;
+
+	if (!bulk) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	n = pread(served->fd, bulk, served->len, (off_t)served->offset);
+	if (n < 0) {
+		fuse_reply_err(req, errno);
+		return;
+	}
+	core_lock();
+	handle_advance(h, served, (size_t)n);
+	core_unlock();
+	fuse_reply_buf(req, bulk, (size_t)n);
+}
+
+static bool try_read(struct request *r, struct pending *p)
+{
+	struct list *wait_list = NULL;
+	struct served served;
+	struct handle *h;
+	char *bulk = NULL;
+	int rc;
+
+	core_lock();
+	h = opened_of(&r->fi)->handle;
+	rc = handle_read(h, r->size < BULK_SIZE ? r->size : BULK_SIZE, (uint64_t)r->off, &served, &wait_list);
+	if (rc == -EAGAIN && !(r->fi.flags & O_NONBLOCK)) {
+		rc = wait_on(p, wait_list) ? -EINTR : 1;
+		if (rc == 1) {
+			core_unlock();
+			return false;
+		}
+	}
+	if (rc == 0 && served.data) {
+		bulk = bulk_buffer();
+		rc = bulk ? 0 : -ENOMEM;
+		if (bulk) {
+			memcpy(bulk, served.data, served.len);
+			handle_advance(h, &served, served.len);
+		}
+	}
+	core_unlock();
+	if (rc)
+		fuse_reply_err(r->req, -rc);
+	else if (bulk || served.len == 0)
+		fuse_reply_buf(r->req, bulk, served.len);
+	else
+		reply_served(r->req, h, &served);
+	return true;
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct request r = {.req = req, .ino = ino, .fi = *fi, .size = size, .off = off, .attempt = try_read};
+
+	if (graft_owns(ino))
+		graft_read(req, size, off, fi);
+	else
+		request_run(&r);
+}
+
+/* --- Write --- */
+
+static bool try_write(struct request *r, struct pending *p)
+{
+	struct list *wait_list = NULL;
+	struct handle *h;
+	ssize_t n;
+
+	core_lock();
+	h = opened_of(&r->fi)->handle;
+	n = handle_write(h, r->data, r->size, &wait_list);
+	if (n == -EAGAIN && !(r->fi.flags & O_NONBLOCK)) {
+		if (!wait_on(p, wait_list)) {
+			core_unlock();
+			return false;
+		}
+		n = -EINTR;
+	}
+	core_unlock();
+	if (n < 0)
+		fuse_reply_err(r->req, (int)-n);
+	else
+		fuse_reply_write(r->req, (size_t)n);
+	return true;
+}
+
+static void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off,
+			 struct fuse_file_info *fi)
+{
+	struct request r = {.req = req, .ino = ino, .fi = *fi, .off = off, .attempt = try_write};
+	struct fuse_bufvec flat = FUSE_BUFVEC_INIT(fuse_buf_size(in));
+
+	if (graft_owns(ino)) {
+		graft_write_buf(req, in, off, fi);
+		return;
+	}
+	r.size = flat.buf[0].size;
+	if (in->count == 1 && !(in->buf[0].flags & FUSE_BUF_IS_FD)) { /* the usual case: it is in memory */
+		r.data = in->buf[0].mem;
+		request_run(&r);
+		return;
+	}
+	flat.buf[0].mem = r.data = malloc(r.size + 1);
+	if (!r.data || fuse_buf_copy(&flat, in, 0) < 0)
+		fuse_reply_err(req, EIO);
+	else
+		request_run(&r);
+	free(flat.buf[0].mem);
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct handle *h;
+	bool by_opener;
+	int opener, rc;
+
+	if (graft_owns(ino)) {
+		fuse_reply_err(req, 0);
+		return;
+	}
+	core_lock();
+	h = opened_of(fi)->handle;
+	by_opener = h->node->submit;
+	opener = h->opener;
+	core_unlock();
+	/* A look into /proc, if the threads differ: not under the lock. */
+	by_opener = by_opener && same_process(opener, fuse_req_ctx(req)->pid);
+	core_lock();
+	rc = handle_flush(h, by_opener);
+	core_unlock();
+	fuse_reply_err(req, -rc);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	int rc;
+
+	if (graft_owns(ino)) {
+		graft_fsync(req, datasync, fi);
+		return;
+	}
+	core_lock();
+	rc = handle_fsync(opened_of(fi)->handle);
+	core_unlock();
+	fuse_reply_err(req, -rc);
+}
+
+static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
+{
+	struct opened *o = opened_of(fi);
+	struct list *wait_list = NULL;
+	unsigned events = POLLIN | POLLOUT;
+
+	if (graft_owns(ino)) {
+		if (ph)
+			fuse_pollhandle_destroy(ph);
+		fuse_reply_poll(req, events);
+		return;
+	}
+	core_lock();
+	events = handle_poll(o->handle, &wait_list);
+	if (ph && (!wait_list || watch_arm(&o->watch, ph, wait_list)))
+		wait_list = NULL;
+	core_unlock();
+	if (ph && !wait_list)
+		fuse_pollhandle_destroy(ph);
+	fuse_reply_poll(req, events);
+}
+
+/* --- What only files below fs/ can do --- */
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+			 struct fuse_file_info *fi)
+{
+	if (graft_owns(ino))
+		graft_fallocate(req, mode, off, len, fi);
+	else
+		fuse_reply_err(req, EOPNOTSUPP);
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	if (graft_owns(ino))
+		graft_lseek(req, off, whence, fi);
+	else
+		fuse_reply_err(req, EINVAL);
+}
+
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in,
+			       fuse_ino_t ino_out, off_t off_out, struct fuse_file_info *fi_out, size_t len,
+			       int flags)
+{
+	if (graft_owns(ino_in) && graft_owns(ino_out))
+		graft_copy_file_range(req, fi_in, off_in, fi_out, off_out, len, flags);
+	else
+		fuse_reply_err(req, EXDEV);
+}
+
+/* --- Directories --- */
+
+/* A listing of proc/ comes after the text that is on its way. */
+static bool try_opendir(struct request *r, struct pending *p)
+{
+	struct sandbox *sandbox;
+	struct spot s;
+	int rc;
+
+	core_lock();
+	rc = tree_resolve(r->ino, &s);
+	if (rc == 0 && s.node->graft && ((struct sandbox *)s.object)->state >= SANDBOX_TERMINATING)
+		rc = -ESHUTDOWN;
+	if (rc == 0 && s.node->result) {
+		sandbox = (struct sandbox *)s.object;
+		if (inbox_must_wait(&sandbox->inbox)) {
+			rc = wait_on(p, &sandbox->inbox.waiters) ? -EINTR : 1;
+			if (rc == 1) {
+				core_unlock();
+				return false;
+			}
+		}
+	}
+	if (rc == 0) {
+		r->fi.fh = 0;
+		r->fi.cache_readdir = !tree_attributes_change(&s) && !s.node->graft;
+		r->fi.keep_cache = r->fi.cache_readdir;
+	}
+	core_unlock();
+	if (rc)
+		fuse_reply_err(r->req, -rc);
+	else
+		fuse_reply_open(r->req, &r->fi);
+	return true;
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct request r = {.req = req, .ino = ino, .fi = *fi, .attempt = try_opendir};
+	struct graft *held;
+	int err;
+	struct graft_node *node = file_node(ino, &held, &err);
+
+	if (node || graft_owns(ino))
+		graft_opendir(req, node, fi);
+	else
+		request_run(&r); /* fs/ of a sandbox that does not run is an empty directory */
+	file_done(held);
+}
+
+/* One entry at the end of `out`; its size, which may be more than is left. */
+static size_t add_entry(fuse_req_t req, char *out, size_t left, const char *name, const struct spot *s,
+			off_t next)
+{
+	struct stat attr = {.st_ino = tree_number(s), .st_mode = tree_is_directory(s) ? S_IFDIR : S_IFREG};
+
+	return fuse_add_direntry(req, out, left, name, &attr, next);
+}
+
+/* Offsets: 1 behind ".", 2 behind "..", then 2 + the tree's cursor. */
+static size_t fill_directory(fuse_req_t req, const struct spot *dir, char *out, size_t size, off_t off)
+{
+	uint64_t cursor = off > 2 ? (uint64_t)off - 2 : 0;
+	size_t used = 0, n;
+	const char *name;
+	struct spot s;
+
+	if (off == 0) {
+		n = add_entry(req, out, size, ".", dir, 1);
+		if (n > size)
+			return 0;
+		used += n;
+	}
+	if (off <= 1) {
+		tree_parent(dir, &s);
+		n = add_entry(req, out + used, size - used, "..", &s, 2);
+		if (n > size - used)
+			return used;
+		used += n;
+	}
+	while (tree_next(dir, &cursor, &s, &name)) {
+		n = add_entry(req, out + used, size - used, name, &s, (off_t)cursor + 2);
+		if (n > size - used)
+			break;
+		used += n;
+	}
+	return used;
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	char *bulk = bulk_buffer();
+	size_t used = 0;
+	struct spot s;
+	int rc = bulk ? 0 : -ENOMEM;
+
+	if (fi->fh) {
+		graft_readdir(req, size, off, fi, false);
+		return;
+	}
+	core_lock();
+	if (rc == 0)
+		rc = tree_resolve(ino, &s);
+	if (rc == 0)
+		used = fill_directory(req, &s, bulk, size < BULK_SIZE ? size : BULK_SIZE, off);
+	core_unlock();
+	if (rc)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_buf(req, bulk, used);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	if (fi->fh)
+		graft_releasedir(req, fi);
+	else
+		fuse_reply_err(req, 0);
+}
+
+void ops_files(struct fuse_lowlevel_ops *ops)
+{
+	ops->open = op_open;
+	ops->release = op_release;
+	ops->create = op_create;
+	ops->read = op_read;
+	ops->write_buf = op_write_buf;
+	ops->flush = op_flush;
+	ops->fsync = op_fsync;
+	ops->poll = op_poll;
+	ops->fallocate = op_fallocate;
+	ops->lseek = op_lseek;
+	ops->copy_file_range = op_copy_file_range;
+	ops->opendir = op_opendir;
+	ops->readdir = op_readdir;
+	ops->releasedir = op_releasedir;
+}

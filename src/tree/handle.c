@@ -1,0 +1,271 @@
+#include "tree/handle.h"
+
+#include "tree/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#define RENDERED_MAX (64u << 20)
+
+static void place_of(const struct handle *h, struct place *ret)
+{
+	struct spot s = {h->object, h->node, 0};
+
+	tree_place(&s, ret);
+	if (h->bound)
+		ret->process = (struct process *)h->bound;
+}
+
+/* --- Opening --- */
+
+static bool readable_node(const struct node *n)
+{
+	return n->show || n->stream;
+}
+
+static bool writable_node(const struct node *n)
+{
+	return n->store || n->submit || n->sink;
+}
+
+/* A result, and a listing of proc/, come after the text that is on its way. */
+static bool must_wait(const struct place *at, const struct node *n, struct list **ret_wait)
+{
+	struct inbox *in;
+
+	if (!n->result || !at->sandbox)
+		return false;
+	in = at->kind == OBJECT_PROCESS ? &at->process->inbox : &at->sandbox->inbox;
+	*ret_wait = &in->waiters;
+	return inbox_must_wait(in);
+}
+
+/* Binds to the process that is latest now: later commands do not change what is read. */
+static int bind(struct handle *h, const struct place *at)
+{
+	if (at->process && (h->node->result || h->node->submit))
+		h->bound = object_ref(&at->process->object);
+	if (h->node->stream && h->readable) {
+		h->stream = h->node->stream(at);
+		if (h->stream)
+			stream_add_reader(h->stream);
+	}
+	if (h->node->await && (!at->process || at->process->state == PROCESS_NONE))
+		return -ENODATA;
+	if (h->node->sink && h->writable) {
+		h->sink = h->node->sink(at);
+		if (!h->sink)
+			return -ENXIO;
+		sink_open(h->sink);
+	}
+	return 0;
+}
+
+int handle_open(const struct spot *s, int flags, int opener, struct handle **ret, struct list **ret_wait)
+{
+	int access = flags & O_ACCMODE;
+	struct handle *h;
+	struct place at;
+	int rc;
+
+	if ((access != O_WRONLY && !readable_node(s->node)) ||
+	    (access != O_RDONLY && !writable_node(s->node)))
+		return -EACCES;
+	tree_place(s, &at);
+	if (must_wait(&at, s->node, ret_wait))
+		return -EAGAIN;
+	h = calloc(1, sizeof *h);
+	if (!h)
+		return -ENOMEM;
+	h->object = object_ref(s->object);
+	h->node = s->node;
+	h->readable = access != O_WRONLY;
+	h->writable = access != O_RDONLY;
+	h->append = flags & O_APPEND;
+	h->truncated = h->writable && flags & O_TRUNC;
+	h->opener = opener;
+	buf_init(&h->text, RENDERED_MAX);
+	if (h->node->submit && h->writable)
+		draft_init(&h->draft, h->node->submit(&at));
+	rc = bind(h, &at);
+	if (rc) {
+		handle_release(h);
+		return rc;
+	}
+	*ret = h;
+	return 0;
+}
+
+void handle_release(struct handle *h)
+{
+	if (h->node->submit && h->writable)
+		draft_release(&h->draft);
+	if (h->node->store && h->writable)
+		store_finish(h);
+	if (h->stream)
+		stream_drop_reader(h->stream);
+	if (h->sink) {
+		sink_release(h->sink);
+		process_pump_input((struct process *)h->bound);
+	}
+	if (h->bound)
+		object_unref(h->bound);
+	buf_free(&h->text);
+	object_unref(h->object);
+	free(h);
+}
+
+/* --- Reading --- */
+
+static int serve_stream(struct stream *s, uint64_t off, size_t size, bool follow, struct served *ret,
+			struct list **ret_wait)
+{
+	ssize_t n = stream_read(s, &off, size, follow, &ret->fd, &ret->data);
+
+	*ret_wait = &s->waiters;
+	if (n <= 0) {
+		ret->fd = -1;
+		return (int)n;
+	}
+	ret->offset = off;
+	ret->len = (size_t)n;
+	return 0;
+}
+
+/* Reading and writing one descriptor of cmd: what was written runs, and its output comes back. */
+static int serve_transaction(struct handle *h, size_t size, struct served *ret, struct list **ret_wait)
+{
+	struct process *p;
+	int rc = handle_fsync(h);
+
+	if (rc)
+		return rc;
+	p = (struct process *)h->draft.process;
+	if (!p)
+		return 0;
+	if (h->bound != &p->object) { /* a new command of this descriptor: from its start */
+		if (h->stream)
+			stream_drop_reader(h->stream);
+		if (h->bound)
+			object_unref(h->bound);
+		h->bound = object_ref(&p->object);
+		h->stream = &p->streams[STREAM_OUT];
+		stream_add_reader(h->stream);
+		h->cursor = 0;
+	}
+	return serve_stream(h->stream, h->cursor, size, true, ret, ret_wait);
+}
+
+static int serve_text(struct handle *h, size_t size, uint64_t off, struct served *ret, struct list **ret_wait)
+{
+	struct place at;
+	int rc;
+
+	place_of(h, &at);
+	if (h->node->await && !process_ended(at.process)) {
+		*ret_wait = &at.process->enders;
+		return -EAGAIN;
+	}
+	if (!h->rendered || off == 0) { /* reading from the start again shows what is true now */
+		buf_free(&h->text);
+		rc = h->node->show(&at, &h->text);
+		if (rc)
+			return rc;
+		h->rendered = true;
+	}
+	if (off >= h->text.len)
+		return 0;
+	ret->data = h->text.data + off;
+	ret->len = size < h->text.len - off ? size : h->text.len - off;
+	return 0;
+}
+
+int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret, struct list **ret_wait)
+{
+	*ret = (struct served){.fd = -1};
+	if (h->node->submit && h->writable)
+		return serve_transaction(h, size, ret, ret_wait);
+	if (h->node->stream)
+		return h->stream ? serve_stream(h->stream, off, size, h->node->follow, ret, ret_wait) : 0;
+	return serve_text(h, size, off, ret, ret_wait);
+}
+
+void handle_advance(struct handle *h, const struct served *served, size_t len)
+{
+	h->cursor = served->offset + len;
+}
+
+/* --- Writing --- */
+
+ssize_t handle_write(struct handle *h, const char *data, size_t len, struct list **ret_wait)
+{
+	ssize_t n;
+
+	if (h->node->submit) {
+		n = draft_write(&h->draft, data, len);
+		return n ? n : (ssize_t)len;
+	}
+	if (h->node->store) {
+		n = store_write(h, data, len);
+		return n ? n : (ssize_t)len;
+	}
+	n = sink_write(h->sink, data, len);
+	*ret_wait = &h->sink->waiters;
+	if (n > 0)
+		process_pump_input((struct process *)h->bound);
+	return n;
+}
+
+int handle_flush(struct handle *h, bool by_opener)
+{
+	if (h->node->submit && h->writable)
+		return draft_flush(&h->draft, by_opener);
+	if (h->node->store && h->writable)
+		return store_flush(h);
+	return 0;
+}
+
+int handle_fsync(struct handle *h)
+{
+	return h->node->submit && h->writable ? draft_commit(&h->draft) : 0;
+}
+
+int handle_truncate(const struct spot *s)
+{
+	if (!writable_node(s->node))
+		return -EACCES;
+	return s->node->store && s->node->unit != STORE_LINES ? store_unset(s) : 0;
+}
+
+/* --- Polling --- */
+
+unsigned handle_poll(struct handle *h, struct list **ret_wait)
+{
+	struct served served;
+	unsigned events = 0;
+	struct place at;
+
+	*ret_wait = NULL;
+	if (h->sink) {
+		*ret_wait = &h->sink->waiters;
+		if (h->sink->closed)
+			return POLLOUT | POLLERR;
+		return sink_writable(h->sink) ? POLLOUT : 0;
+	}
+	if (h->writable)
+		events |= POLLOUT;
+	if (!h->readable)
+		return events;
+	if (h->node->await) {
+		place_of(h, &at);
+		*ret_wait = &at.process->enders;
+		return process_ended(at.process) ? events | POLLIN : events;
+	}
+	if (!h->stream || (h->node->submit && h->writable && !h->draft.process))
+		return events | POLLIN;
+	if (serve_stream(h->stream, h->cursor, 1, true, &served, ret_wait) == -EAGAIN)
+		return events;
+	return events | POLLIN;
+}

@@ -1,0 +1,62 @@
+/* The top of the mount: .ctl and the sessions. */
+#include "tree/node.h"
+
+static int version_show(const struct place *at, struct buf *out)
+{
+	(void)at;
+	return buf_puts(out, "aviatofs " VERSION "\n");
+}
+
+static int backend_show(const struct place *at, struct buf *out)
+{
+	(void)at;
+	return buf_printf(out, "%s\n", the_mount.backend->ops->name);
+}
+
+static int stats_show(const struct place *at, struct buf *out)
+{
+	(void)at;
+	return mount_stats(out);
+}
+
+static int mount_error_show(const struct place *at, struct buf *out)
+{
+	(void)at;
+	return error_show(&the_mount.error, out);
+}
+
+static struct stream *mount_events(const struct place *at)
+{
+	(void)at;
+	return &the_mount.events;
+}
+
+static const struct node ctl_rows[] = {
+    {"README", 0444, "this text", .show = help_show},
+    {"version", 0444, "name and version of the program", .show = version_show},
+    {"backend", 0444, "what makes the sandboxes", .show = backend_show},
+    {"stats", 0444, "counters, one \"name value\" a line", .show = stats_show},
+    {"events", 0444, "every change of state as a JSON line; reading on waits", .stream = mount_events,
+     .follow = true},
+    {"error", 0444, "the last failure anywhere, as a sentence", .show = mount_error_show},
+    {"defaults", 0755, "settings for all new sandboxes", .rows = mount_default_rows},
+    {0},
+};
+
+static int make_session(const struct place *at, const char *name, struct error *err)
+{
+	(void)at;
+	return session_make(name, err);
+}
+
+static int drop_session(struct object *child, struct error *err)
+{
+	return session_drop((struct session *)child, err);
+}
+
+const struct children sessions = {OBJECT_SESSION, session_rows, make_session, drop_session, false};
+
+const struct node mount_rows[] = {
+    {".ctl", 0755, "the mount itself", .rows = ctl_rows},
+    {0},
+};

@@ -1,0 +1,86 @@
+/* What a file or directory of the control tree means: one row. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "core/mount.h"
+#include "core/process.h"
+#include "core/sandbox.h"
+#include "core/session.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* What the path has named so far. Borrowed; core lock held. */
+struct place {
+	enum object_kind kind; /* whose directory this is in */
+	struct session *session;
+	struct sandbox *sandbox;
+	struct process *process; /* in a sandbox's own directory: the latest command, or NULL */
+	int arg;		 /* the row's */
+};
+
+/* How often a store handler is called. */
+enum store_unit {
+	STORE_LINES, /* once per line of a write(2) */
+	STORE_VALUE, /* with all that was written since the open, at each write */
+	STORE_LIST,  /* the same for lines; an incomplete last line is judged at flush */
+};
+
+/* A directory whose names appear at run time. */
+struct children {
+	enum object_kind kind;
+	const struct node *rows;						  /* what each child holds */
+	int (*make)(const struct place *at, const char *name, struct error *err); /* mkdir */
+	int (*drop)(struct object *child, struct error *err);			  /* rmdir */
+	bool come_and_go; /* names also change without a mkdir or rmdir: the kernel must not remember them */
+};
+
+/* NULL name ends a table. Exactly one behaviour a row, but that show may go with store or submit. */
+struct node {
+	const char *name;
+	mode_t mode; /* permission bits; the mount's umask is taken off */
+	const char *help;
+	int arg;
+	/* text, rendered at open; true sizes come from rendering at stat */
+	int (*show)(const struct place *at, struct buf *out);
+	int (*store)(const struct place *at, const char *text, struct error *err);
+	enum store_unit unit;
+	/* one open gathers one text: the inbox it goes to */
+	struct inbox *(*submit)(const struct place *at);
+	/* output; `follow` waits at the present end, else that is end of file */
+	struct stream *(*stream)(const struct place *at);
+	bool follow;
+	/* text that is not known before the process has ended: show, after waiting */
+	bool await;
+	/* stdin */
+	struct sink *(*sink)(const struct place *at);
+	/* results of a command: an open first waits for pending text of `cmd` */
+	bool result;
+	const struct node *rows;
+	const struct children *children;
+	bool graft; /* fs/: the sandbox's own files */
+};
+
+extern const struct node mount_rows[], session_rows[], sandbox_rows[], process_rows[];
+extern const struct children sessions, sandboxes, processes;
+
+/* The rows of config/ and of both defaults/ levels: one per setting. */
+extern struct node config_rows[], session_default_rows[], mount_default_rows[];
+/* Fills them from config_fields. */
+void config_rows_init(void);
+
+/* A ctl line is a verb and its words. */
+struct verb {
+	const char *name;
+	int min, max; /* words behind it */
+	const char *usage;
+	int (*run)(const struct place *at, char **words, int count, struct error *err);
+};
+/* -EINVAL with the usage of what is known, for a line that is none of `verbs` (NULL name ends). */
+int verbs_run(const struct verb *verbs, const struct place *at, const char *line, struct error *err);
+
+/* The text of README, from the rows. */
+int help_show(const struct place *at, struct buf *out);
+/* "reason: text", or nothing. */
+int error_show(const struct error *err, struct buf *out);

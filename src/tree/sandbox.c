@@ -1,0 +1,80 @@
+/* A sandbox's directory: the latest command, the sandbox itself, and doors to the rest. */
+#include "tree/process_rows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static int state_show(const struct place *at, struct buf *out)
+{
+	return buf_printf(out, "%s\n", sandbox_state_name(at->sandbox->state));
+}
+
+static int id_show(const struct place *at, struct buf *out)
+{
+	return buf_printf(out, "%s\n", at->sandbox->id);
+}
+
+static int info_show(const struct place *at, struct buf *out)
+{
+	return sandbox_info(at->sandbox, out);
+}
+
+static int sandbox_error_show(const struct place *at, struct buf *out)
+{
+	return error_show(&at->sandbox->error, out);
+}
+
+static struct stream *main_output(const struct place *at)
+{
+	return at->sandbox->main ? &at->sandbox->main->streams[STREAM_OUT] : NULL;
+}
+
+/* --- ctl --- */
+
+static int do_start(const struct place *at, char **words, int count, struct error *err)
+{
+	(void)words;
+	(void)count;
+	return sandbox_need(at->sandbox, err);
+}
+
+#define GRACE_MAX_SECONDS 600
+
+static int do_stop(const struct place *at, char **words, int count, struct error *err)
+{
+	char *end = NULL;
+	unsigned long seconds = count ? strtoul(words[0], &end, 10) : STOP_GRACE_MS / 1000;
+
+	if (count && (*end || words[0][0] == '-' || seconds > GRACE_MAX_SECONDS))
+		return error_set(err, EINVAL, "INVALID_VALUE", "'%.40s' is not a number of seconds up to %d",
+				 words[0], GRACE_MAX_SECONDS);
+	sandbox_stop(at->sandbox, (uint32_t)seconds * 1000);
+	return 0;
+}
+
+static const struct verb sandbox_verbs[] = {
+    {"start", 0, 0, "start", do_start},
+    {"stop", 0, 1, "stop [SECONDS]", do_stop},
+    {0},
+};
+
+static int sandbox_ctl(const struct place *at, const char *line, struct error *err)
+{
+	return verbs_run(sandbox_verbs, at, line, err);
+}
+
+const struct node sandbox_rows[] = {
+    PROCESS_ROWS,
+    {"proc", 0755, "a directory per command; mkdir NAME declares one of that name", .children = &processes,
+     .result = true},
+    {"ctl", 0200, "verbs: start, stop [SECONDS]", .store = sandbox_ctl},
+    {"state", 0444, "unstarted, pending, creating, running, terminating, completed, failed, terminated",
+     .show = state_show},
+    {"id", 0444, "the backend's name for it", .show = id_show},
+    {"info", 0444, "all that is known, as JSON", .show = info_show},
+    {"error", 0444, "the last failure, as a sentence", .show = sandbox_error_show},
+    {"config", 0755, "settings; writable until it starts", .rows = config_rows},
+    {"logs", 0444, "output of the main process (config/command)", .stream = main_output, .follow = true},
+    {"fs", 0755, "the sandbox's root directory", .graft = true},
+    {0},
+};

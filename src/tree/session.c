@@ -1,0 +1,59 @@
+/* A session's directory: .ctl and its sandboxes. */
+#include "tree/node.h"
+
+static int do_close(const struct place *at, char **words, int count, struct error *err)
+{
+	(void)words;
+	(void)count;
+	(void)err;
+	session_close(at->session);
+	return 0;
+}
+
+static const struct verb session_verbs[] = {
+    {"close", 0, 0, "close", do_close},
+    {0},
+};
+
+static int session_ctl(const struct place *at, const char *line, struct error *err)
+{
+	return verbs_run(session_verbs, at, line, err);
+}
+
+static struct stream *session_events(const struct place *at)
+{
+	return &at->session->events;
+}
+
+static int session_error_show(const struct place *at, struct buf *out)
+{
+	return error_show(&at->session->error, out);
+}
+
+static const struct node ctl_rows[] = {
+    {"ctl", 0200, "verbs: close (stops all sandboxes of the session)", .store = session_ctl},
+    {"events", 0444, "changes of state in this session, as JSON lines", .stream = session_events,
+     .follow = true},
+    {"error", 0444, "the last failure in this session", .show = session_error_show},
+    {"defaults", 0755, "settings for new sandboxes of this session", .rows = session_default_rows},
+    {0},
+};
+
+static int make_sandbox(const struct place *at, const char *name, struct error *err)
+{
+	return sandbox_make(at->session, name, err);
+}
+
+static int drop_sandbox(struct object *child, struct error *err)
+{
+	(void)err;
+	sandbox_drop((struct sandbox *)child);
+	return 0;
+}
+
+const struct children sandboxes = {OBJECT_SANDBOX, sandbox_rows, make_sandbox, drop_sandbox, false};
+
+const struct node session_rows[] = {
+    {".ctl", 0755, "the session itself", .rows = ctl_rows},
+    {0},
+};

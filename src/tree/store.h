@@ -1,0 +1,12 @@
+/* Writes to files that take settings or verbs: judged at write(2), since shells lose errors of close. */
+#pragma once
+
+#include "tree/handle.h"
+
+/* All with the core lock held; 0 or -errno, the sentence is kept where `error` shows it. */
+int store_write(struct handle *h, const char *data, size_t len);
+int store_flush(struct handle *h);
+/* The last close: a file that was truncated and got no text is unset. */
+void store_finish(struct handle *h);
+/* truncate(2) to nothing. */
+int store_unset(const struct spot *s);

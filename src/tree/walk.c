@@ -1,0 +1,323 @@
+#include "tree/tree.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROW_BITS     8
+#define NONCE_BITS   16
+#define ROWS_MAX     (1u << ROW_BITS)
+#define SERIAL_SHIFT (ROW_BITS + NONCE_BITS)
+
+/* The rows of one kind of object, nested directories flattened; index 1 is its own directory. */
+struct flat {
+	const struct node *node[ROWS_MAX];
+	uint8_t parent[ROWS_MAX];
+	unsigned count;
+};
+
+static struct flat flats[OBJECT_KINDS];
+
+static const struct node roots[OBJECT_KINDS] = {
+    [OBJECT_MOUNT] = {"", 0755, "", .rows = mount_rows, .children = &sessions},
+    [OBJECT_SESSION] = {"", 0755, "", .rows = session_rows, .children = &sandboxes},
+    [OBJECT_SANDBOX] = {"", 0755, "", .rows = sandbox_rows},
+    [OBJECT_PROCESS] = {"", 0755, "", .rows = process_rows},
+};
+
+/* --- The rows --- */
+
+/* A row that could not work is a mistake of ours: say which, at start. */
+static void check_row(const struct node *n)
+{
+	int behaviours = (n->show && !n->submit && !n->store) + (n->store != NULL) + (n->submit != NULL) +
+			 (n->stream != NULL) + (n->sink != NULL) + (n->rows || n->children) + n->graft;
+	bool readable = n->mode & 0444, writable = n->mode & 0222;
+	bool directory = n->rows || n->children || n->graft;
+
+	if (behaviours != 1 || !n->help || (!directory && readable != (n->show || n->stream)) ||
+	    (!directory && writable != (n->store || n->submit || n->sink))) {
+		fprintf(stderr, "aviatofs: the row %s makes no sense\n", n->name);
+		abort();
+	}
+}
+
+static void flatten(struct flat *f, const struct node *n, unsigned parent)
+{
+	unsigned index = ++f->count;
+
+	if (index >= ROWS_MAX)
+		abort();
+	f->node[index] = n;
+	f->parent[index] = (uint8_t)parent;
+	for (const struct node *row = n->rows; row && row->name; row++) {
+		check_row(row);
+		flatten(f, row, index);
+	}
+}
+
+void tree_init(void)
+{
+	config_rows_init();
+	for (int kind = 0; kind < OBJECT_KINDS; kind++) {
+		flats[kind].count = 0;
+		flatten(&flats[kind], &roots[kind], 1);
+	}
+}
+
+static struct spot spot_at(struct object *o, unsigned row)
+{
+	return (struct spot){o, flats[o->kind].node[row], row};
+}
+
+/* --- Numbers --- */
+
+int tree_resolve(uint64_t number, struct spot *ret)
+{
+	unsigned row = number & (ROWS_MAX - 1);
+	struct object *o = object_find(number >> SERIAL_SHIFT);
+
+	if (!o || row == 0 || row > flats[o->kind].count)
+		return -ESTALE;
+	*ret = spot_at(o, row);
+	return 0;
+}
+
+uint64_t tree_number(const struct spot *s)
+{
+	return s->object->serial << SERIAL_SHIFT | s->row;
+}
+
+uint64_t tree_fresh_number(const struct spot *s)
+{
+	static uint64_t nonce;
+
+	return tree_number(s) | (++nonce & ((1u << NONCE_BITS) - 1)) << ROW_BITS;
+}
+
+void tree_place(const struct spot *s, struct place *ret)
+{
+	struct object *o = s->object;
+
+	*ret = (struct place){.kind = o->kind, .arg = s->node->arg};
+	if (o->kind == OBJECT_PROCESS) {
+		ret->process = (struct process *)o;
+		o = o->parent;
+	}
+	if (o->kind == OBJECT_SANDBOX) {
+		ret->sandbox = (struct sandbox *)o;
+		if (!ret->process)
+			ret->process = ret->sandbox->latest;
+		o = o->parent;
+	}
+	if (o->kind == OBJECT_SESSION)
+		ret->session = (struct session *)o;
+}
+
+/* --- Names --- */
+
+int tree_lookup(const struct spot *dir, const char *name, struct spot *ret)
+{
+	const struct flat *f = &flats[dir->object->kind];
+	struct object *child;
+
+	if (!tree_is_directory(dir))
+		return -ENOTDIR;
+	for (unsigned i = 2; i <= f->count; i++) {
+		if (f->parent[i] == dir->row && strcmp(f->node[i]->name, name) == 0) {
+			*ret = spot_at(dir->object, i);
+			return 0;
+		}
+	}
+	if (!dir->node->children)
+		return -ENOENT;
+	child = object_child(dir->object, name);
+	if (!child)
+		return -ENOENT;
+	*ret = spot_at(child, 1);
+	return 0;
+}
+
+/* Cursors: a row's index, then ROWS_MAX + the serial of the last child listed. */
+bool tree_next(const struct spot *dir, uint64_t *cursor, struct spot *ret, const char **ret_name)
+{
+	const struct flat *f = &flats[dir->object->kind];
+	struct object *child;
+
+	for (uint64_t i = *cursor + 1; *cursor < ROWS_MAX && i <= f->count; i++) {
+		if (i >= 2 && f->parent[i] == dir->row) {
+			*cursor = i;
+			*ret = spot_at(dir->object, (unsigned)i);
+			*ret_name = ret->node->name;
+			return true;
+		}
+	}
+	if (!dir->node->children)
+		return false;
+	child = object_next(dir->object, *cursor < ROWS_MAX ? 0 : *cursor - ROWS_MAX);
+	if (!child)
+		return false;
+	*cursor = ROWS_MAX + child->serial;
+	*ret = spot_at(child, 1);
+	*ret_name = child->name;
+	return true;
+}
+
+void tree_parent(const struct spot *s, struct spot *ret)
+{
+	struct object *up = s->object->parent;
+
+	if (s->row != 1) {
+		*ret = spot_at(s->object, flats[s->object->kind].parent[s->row]);
+		return;
+	}
+	*ret = up ? spot_at(up, 1) : *s;
+	for (unsigned i = 2; up && i <= flats[up->kind].count; i++)
+		if (flats[up->kind].node[i]->children)
+			*ret = spot_at(up, i); /* proc/ */
+}
+
+/* --- Making and removing --- */
+
+void tree_keep_error(const struct place *at, const struct error *err)
+{
+	if (at->sandbox) {
+		sandbox_set_error(at->sandbox, err);
+		return;
+	}
+	if (at->session)
+		at->session->error = *err;
+	the_mount.error = *err;
+}
+
+int tree_mkdir(const struct spot *dir, const char *name, struct spot *ret)
+{
+	struct place at;
+	struct error err;
+	struct spot known;
+	int rc;
+
+	if (tree_lookup(dir, name, &known) == 0)
+		return -EEXIST;
+	if (!dir->node->children)
+		return -EPERM;
+	tree_place(dir, &at);
+	rc = dir->node->children->make(&at, name, &err);
+	if (rc) {
+		tree_keep_error(&at, &err);
+		return rc;
+	}
+	return tree_lookup(dir, name, ret);
+}
+
+int tree_rmdir(const struct spot *dir, const char *name)
+{
+	struct place at;
+	struct error err;
+	struct spot child;
+	int rc = tree_lookup(dir, name, &child);
+
+	if (rc)
+		return rc;
+	if (!tree_is_directory(&child))
+		return -ENOTDIR;
+	if (child.row != 1) /* a fixed one */
+		return -EPERM;
+	tree_place(dir, &at);
+	rc = dir->node->children->drop(child.object, &err);
+	if (rc)
+		tree_keep_error(&at, &err);
+	return rc;
+}
+
+/* --- Attributes --- */
+
+bool tree_is_directory(const struct spot *s)
+{
+	return s->node->rows || s->node->children || s->node->graft;
+}
+
+static unsigned count_directories(const struct spot *dir)
+{
+	const struct flat *f = &flats[dir->object->kind];
+	unsigned count = dir->node->children ? dir->object->child_count : 0;
+
+	for (unsigned i = 2; i <= f->count; i++)
+		if (f->parent[i] == dir->row &&
+		    (f->node[i]->rows || f->node[i]->children || f->node[i]->graft))
+			count++;
+	return count;
+}
+
+/* The bytes a reader would get now. */
+static int64_t size_of(const struct spot *s)
+{
+	const struct stream *stream;
+	struct place at;
+	struct buf text;
+	int64_t size;
+
+	tree_place(s, &at);
+	if (s->node->stream) {
+		stream = s->node->stream(&at);
+		return stream ? (int64_t)stream->size : 0;
+	}
+	if (!s->node->show)
+		return 0;
+	if (s->node->await && (!at.process || !process_ended(at.process)))
+		return at.process ? 4 : 0; /* at most "255\n"; 0 would tell some readers that it is empty */
+	buf_init(&text, 64u << 20);
+	size = s->node->show(&at, &text) ? 0 : (int64_t)text.len;
+	buf_free(&text);
+	return size;
+}
+
+static time_t time_of(const struct place *at, const struct node *n)
+{
+	if (n->result && at->process && at->process->committed_ns)
+		return (
+		    time_t)((process_ended(at->process) ? at->process->ended_ns : at->process->committed_ns) /
+			    1000000000u);
+	if (at->sandbox)
+		return at->sandbox->created;
+	return the_mount.since;
+}
+
+int tree_attributes(const struct spot *s, struct stat *ret)
+{
+	struct place at;
+
+	tree_place(s, &at);
+	*ret = (struct stat){.st_ino = tree_number(s), .st_nlink = 1, .st_blksize = 4096};
+	if (tree_is_directory(s)) {
+		ret->st_mode = S_IFDIR | s->node->mode;
+		ret->st_nlink = 2 + count_directories(s);
+	} else {
+		ret->st_mode = S_IFREG | s->node->mode;
+		ret->st_size = size_of(s);
+		ret->st_blocks = (ret->st_size + 511) / 512;
+	}
+	ret->st_mtime = ret->st_ctime = ret->st_atime = time_of(&at, s->node);
+	return 0;
+}
+
+bool tree_name_changes(const struct spot *s)
+{
+	const struct node *n = s->node;
+
+	if (s->row == 1)
+		return s->object->kind == OBJECT_PROCESS;
+	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
+	return n->sink || n->stream || (n->show && !n->submit);
+}
+
+bool tree_attributes_change(const struct spot *s)
+{
+	return !tree_is_directory(s) || (s->node->children && s->node->children->come_and_go);
+}
+
+bool tree_wants_fresh_number(const struct spot *s)
+{
+	return s->node->sink != NULL;
+}

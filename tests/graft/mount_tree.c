@@ -1,0 +1,251 @@
+/*
+ * mount_tree DIRECTORY MOUNTPOINT: shows a directory as fs/ does, and nothing else around it.
+ * Says "ready" on stdout once mounted, "down" when SIGUSR1 ended the sandbox; ends when unmounted.
+ */
+#include "fuse/graft.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct graft *graft;
+
+static struct graft_node *node(fuse_req_t req, fuse_ino_t ino)
+{
+	struct graft_node *n = ino == FUSE_ROOT_ID ? graft_root(graft) : graft_node(ino);
+
+	if (!n)
+		fuse_reply_err(req, ESTALE);
+	return n;
+}
+
+/* An operation on one node, its further arguments given as they are. */
+#define ON(op, params, ...)                                                                                  \
+	static void on_##op params                                                                           \
+	{                                                                                                    \
+		struct graft_node *n = node(req, ino);                                                       \
+		if (n)                                                                                       \
+			graft_##op(__VA_ARGS__);                                                             \
+	}
+
+ON(lookup, (fuse_req_t req, fuse_ino_t ino, const char *name), req, n, name)
+ON(getattr, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, n, fi)
+ON(setattr, (fuse_req_t req, fuse_ino_t ino, struct stat *a, int set, struct fuse_file_info *fi), req, n, a,
+   set, fi)
+ON(readlink, (fuse_req_t req, fuse_ino_t ino), req, n)
+ON(mknod, (fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode, dev_t dev), req, n, name, mode, dev)
+ON(mkdir, (fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode), req, n, name, mode)
+ON(unlink, (fuse_req_t req, fuse_ino_t ino, const char *name), req, n, name)
+ON(rmdir, (fuse_req_t req, fuse_ino_t ino, const char *name), req, n, name)
+ON(symlink, (fuse_req_t req, const char *target, fuse_ino_t ino, const char *name), req, target, n, name)
+ON(open, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, n, fi)
+ON(create, (fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode, struct fuse_file_info *fi), req, n,
+   name, mode, fi)
+ON(opendir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, n, fi)
+ON(statfs, (fuse_req_t req, fuse_ino_t ino), req, n)
+ON(access, (fuse_req_t req, fuse_ino_t ino, int mask), req, n, mask)
+ON(setxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags),
+   req, n, name, value, size, flags)
+ON(getxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size), req, n, name, size)
+ON(listxattr, (fuse_req_t req, fuse_ino_t ino, size_t size), req, n, size)
+ON(removexattr, (fuse_req_t req, fuse_ino_t ino, const char *name), req, n, name)
+
+static void on_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newdir, const char *newname)
+{
+	struct graft_node *n = node(req, ino), *dir = n ? node(req, newdir) : NULL;
+
+	if (dir)
+		graft_link(req, n, dir, newname);
+}
+
+static void on_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t newdir,
+		      const char *newname, unsigned int flags)
+{
+	struct graft_node *from = node(req, dir), *to = from ? node(req, newdir) : NULL;
+
+	if (to)
+		graft_rename(req, from, name, to, newname, flags);
+}
+
+static void on_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	graft_forget(ino, nlookup);
+	fuse_reply_none(req);
+}
+
+static void on_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		graft_forget(forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_read(req, size, off, fi);
+}
+
+static void on_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off,
+			 struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_write_buf(req, in, off, fi);
+}
+
+static void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_fsync(req, datasync, fi);
+}
+
+static void on_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+			 struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_fallocate(req, mode, off, len, fi);
+}
+
+static void on_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_lseek(req, off, whence, fi);
+}
+
+static void on_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *in,
+			       fuse_ino_t ino_out, off_t off_out, struct fuse_file_info *out, size_t len,
+			       int flags)
+{
+	(void)ino_in;
+	(void)ino_out;
+	graft_copy_file_range(req, in, off_in, out, off_out, len, flags);
+}
+
+static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_readdir(req, size, off, fi, false);
+}
+
+static void on_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_readdir(req, size, off, fi, true);
+}
+
+static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_release(req, fi);
+}
+
+static void on_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	graft_releasedir(req, fi);
+}
+
+static const struct fuse_lowlevel_ops ops = {
+    .lookup = on_lookup,
+    .forget = on_forget,
+    .forget_multi = on_forget_multi,
+    .getattr = on_getattr,
+    .setattr = on_setattr,
+    .readlink = on_readlink,
+    .mknod = on_mknod,
+    .mkdir = on_mkdir,
+    .unlink = on_unlink,
+    .rmdir = on_rmdir,
+    .symlink = on_symlink,
+    .rename = on_rename,
+    .link = on_link,
+    .open = on_open,
+    .create = on_create,
+    .opendir = on_opendir,
+    .statfs = on_statfs,
+    .access = on_access,
+    .setxattr = on_setxattr,
+    .getxattr = on_getxattr,
+    .listxattr = on_listxattr,
+    .removexattr = on_removexattr,
+    .read = on_read,
+    .write_buf = on_write_buf,
+    .fsync = on_fsync,
+    .fallocate = on_fallocate,
+    .lseek = on_lseek,
+    .copy_file_range = on_copy_file_range,
+    .readdir = on_readdir,
+    .readdirplus = on_readdirplus,
+    .release = on_release,
+    .releasedir = on_releasedir,
+};
+
+static void *shut_down_on_signal(void *signals)
+{
+	int number;
+
+	sigwait(signals, &number);
+	graft_shutdown(graft);
+	puts("down");
+	fflush(stdout);
+	return NULL;
+}
+
+static int serve(struct fuse_session *session, const char *mountpoint)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int r;
+
+	if (fuse_session_mount(session, mountpoint) != 0)
+		return 1;
+	puts("ready");
+	fflush(stdout);
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, 4);
+	r = fuse_session_loop_mt(session, config);
+	fuse_session_unmount(session);
+	fuse_loop_cfg_destroy(config);
+	return r != 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct rlimit files;
+	struct fuse_session *session;
+	pthread_t thread;
+	sigset_t signals;
+	int fd, r;
+
+	if (argc != 3 || (fd = open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return 2;
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	umask(0);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	fuse_opt_add_arg(&args, "mount_tree");
+	fuse_opt_add_arg(&args, "-onodev,nosuid,default_permissions,fsname=mount_tree");
+	graft = graft_new(fd, 1, FUSE_ROOT_ID);
+	session = graft ? fuse_session_new(&args, &ops, sizeof(ops), NULL) : NULL;
+	if (!session || fuse_set_signal_handlers(session) != 0)
+		return 2;
+	pthread_create(&thread, NULL, shut_down_on_signal, &signals);
+	r = serve(session, argv[2]);
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	fuse_remove_signal_handlers(session);
+	fuse_session_destroy(session);
+	graft_forget_all();
+	graft_unref(graft);
+	fuse_opt_free_args(&args);
+	return r;
+}

@@ -1,0 +1,247 @@
+#!/usr/bin/env bats
+# What programs expect of a disk.
+
+load helpers
+
+@test "git: init, commit, gc, fsck, clone" {
+	export HOME=$T GIT_CONFIG_GLOBAL=/dev/null
+	git init -q "$M/repo"
+	cd "$M/repo"
+	cp -r /usr/include/linux/netfilter .
+	git add .
+	git -c user.name=n -c user.email=e@x commit -qm first
+	git status --porcelain >"$T/status"
+	same '' "$(cat "$T/status")"
+	git gc -q
+	git fsck --strict 2>&1
+	git clone -q "$M/repo" "$M/clone"
+	diff -r netfilter "$M/clone/netfilter"
+}
+
+@test "python: compileall, sqlite, mmap shared and private" {
+	cp -r /usr/lib/python3*/json "$M/json"
+	"$PYTHON" -m compileall -q "$M/json"
+	"$PYTHON" - "$M" <<-'END'
+		import mmap, os, sqlite3, sys
+		os.chdir(sys.argv[1])
+		db = sqlite3.connect("db")
+		db.execute("create table t (n)")
+		db.executemany("insert into t values (?)", [(n,) for n in range(5000)])
+		db.commit()
+		assert db.execute("select sum(n) from t").fetchone()[0] == 12497500
+		assert db.execute("pragma integrity_check").fetchone()[0] == "ok"
+		with open("map", "w+b") as f:
+		    f.truncate(1 << 20)
+		    with mmap.mmap(f.fileno(), 0) as m:
+		        m[4096:4101] = b"mmap!"
+		        m.flush()
+		    assert os.pread(f.fileno(), 5, 4096) == b"mmap!"
+		    with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY) as m:
+		        m[0:1] = b"x"
+		    assert os.pread(f.fileno(), 1, 0) == b"\0"
+	END
+	same 'mmap!' "$(dd if="$TREE/map" bs=1 skip=4096 count=5 status=none)"
+}
+
+@test "programs run from it; a script too" {
+	cp /bin/true /bin/sh "$M"
+	"$M/true"
+	# shellcheck disable=SC2016
+	printf '#!%s\necho "$1"\n' "$M/sh" >"$M/script"
+	chmod +x "$M/script"
+	same hello "$("$M/script" hello)"
+}
+
+@test "rename over an open file, unlink of an open file" {
+	"$PYTHON" - "$M" <<-'END'
+		import os, sys
+		os.chdir(sys.argv[1])
+		f = open("f", "w+"); f.write("old"); f.flush()
+		open("g", "w").write("new")
+		os.rename("g", "f")
+		assert os.pread(f.fileno(), 9, 0) == b"old"
+		assert open("f").read() == "new"
+		g = open("f", "r+")
+		os.unlink("f")
+		assert os.pread(g.fileno(), 9, 0) == b"new"
+		g.truncate(1); os.pwrite(g.fileno(), b"xyz", 1); os.fsync(g.fileno())
+		assert os.fstat(g.fileno()).st_size == 4 and os.fstat(g.fileno()).st_nlink == 0
+		assert os.listdir(".") == []
+	END
+}
+
+@test "5,000 entries listed while they come and go: what stays is listed once" {
+	(cd "$TREE" && seq -f 'stays%g' 5000 | xargs touch)
+	"$PYTHON" - "$TREE" 3>&- <<-'END' &
+		import os, sys
+		os.chdir(sys.argv[1])
+		while True:
+		    for n in range(200):
+		        open(f"comes{n}", "w").close()
+		    for n in range(200):
+		        os.unlink(f"comes{n}")
+	END
+	BACKGROUND=$!
+	local n
+	for n in 1 2 3 4 5; do
+		same 5000 "$(find "$M" -name 'stays*' | sort -u | wc -l)"
+		same 5000 "$(find "$M" -name 'stays*' | wc -l)"
+	done
+	kill $BACKGROUND
+	"$PYTHON" - "$M" <<-'END'
+		import ctypes, os, sys
+		libc = ctypes.CDLL(None)
+		libc.opendir.restype = ctypes.c_void_p
+		libc.readdir.argtypes = libc.rewinddir.argtypes = libc.closedir.argtypes = [ctypes.c_void_p]
+		d = libc.opendir(sys.argv[1].encode())
+		def count():
+		    n = 0
+		    while libc.readdir(d):
+		        n += 1
+		    return n
+		assert count() > 5000 and count() == 0
+		libc.rewinddir(d)
+		assert count() > 5000
+		libc.closedir(d)
+	END
+}
+
+@test "sizes: truncate, holes, fallocate, SEEK_DATA, copy_file_range" {
+	"$PYTHON" - "$M" <<-'END'
+		import os, sys
+		os.chdir(sys.argv[1])
+		f = os.open("sparse", os.O_RDWR | os.O_CREAT)
+		os.pwrite(f, b"end", 10 << 20)
+		os.pwrite(f, b"start", 0)
+		assert os.fstat(f).st_size == (10 << 20) + 3
+		assert os.fstat(f).st_blocks < 1000
+		hole = os.lseek(f, 0, os.SEEK_HOLE)
+		assert 0 < hole < 1 << 20 and os.lseek(f, hole, os.SEEK_DATA) > 9 << 20
+		g = os.open("copy", os.O_RDWR | os.O_CREAT)
+		done, size = 0, (10 << 20) + 3
+		while done < size:
+		    n = os.copy_file_range(f, g, size - done, done, done)
+		    assert n > 0
+		    done += n
+		assert os.pread(g, 9, 10 << 20) == b"end"
+		os.posix_fallocate(g, 0, 11 << 20)
+		assert os.stat("copy").st_size == 11 << 20
+		os.truncate("copy", 3)
+		assert open("copy", "rb").read() == b"sta"
+	END
+}
+
+@test "O_APPEND from two writers outside and one inside loses nothing" {
+	local n writers=()
+	for n in 1 2; do
+		for _ in $(seq 500); do echo "outside $n"; done >>"$M/log" &
+		writers+=($!)
+	done
+	for _ in $(seq 500); do echo "inside 3"; done >>"$TREE/log"
+	wait "${writers[@]}"
+	same 1500 "$(wc -l <"$TREE/log")"
+	same 3 "$(sort -u "$TREE/log" | wc -l)"
+	same "$(cat "$TREE/log")" "$(cat "$M/log")"
+}
+
+@test "what is written inside is seen at once" {
+	local n
+	for n in $(seq 100); do
+		echo "$n" >"$TREE/f"
+		same "$n" "$(cat "$M/f")"
+		touch "$TREE/new$n"
+		[ -e "$M/new$n" ]
+		rm "$TREE/new$n"
+		[ ! -e "$M/new$n" ]
+	done
+	exec 7<"$M/f"
+	read -r _ <&7
+	echo appended >>"$TREE/f"
+	same appended "$(cat <&7)"
+	exec 7<&-
+}
+
+@test "links, modes, owners, times, xattrs" {
+	umask 027
+	echo x >"$M/f"
+	mkdir "$M/d"
+	same '640 750' "$(stat -c %a "$TREE/f" "$TREE/d" | xargs)"
+	ln "$M/f" "$M/d/hard"
+	[ "$M/f" -ef "$M/d/hard" ]
+	same 2 "$(stat -c %h "$M/f")"
+	ln -s ../f "$M/d/soft"
+	ln -P "$M/d/soft" "$M/d/soft2"
+	same ../f "$(readlink "$TREE/d/soft2")"
+	chmod 4711 "$M/f"
+	same 4711 "$(stat -c %a "$TREE/f")"
+	chmod 600 "$M/d/soft"
+	same 600 "$(stat -c %a "$TREE/f")"
+	touch -d @1000000000.123456789 "$M/f"
+	touch -h -d @1000000001 "$M/d/soft"
+	same 1000000000.123456789 "$(stat -c %.9Y "$M/f")"
+	same 1000000001 "$(stat -c %Y "$M/d/soft")"
+	mkfifo "$M/fifo"
+	[ -p "$TREE/fifo" ]
+	"$PYTHON" - "$M/f" <<-'END'
+		import os, sys
+		f = sys.argv[1]
+		try:
+		    os.setxattr(f, "user.k", b"v" * 1000)
+		except OSError as e:
+		    sys.exit(e.errno != 95)
+		assert os.getxattr(f, "user.k") == b"v" * 1000
+		assert "user.k" in os.listxattr(f)
+		os.removexattr(f, "user.k")
+		assert "user.k" not in os.listxattr(f)
+	END
+	[ "$(id -u)" != 0 ] || {
+		chown 12:34 "$M/f"
+		same 12:34 "$(stat -c %u:%g "$TREE/f")"
+	}
+}
+
+@test "errors are a disk's" {
+	mkdir -p "$M/d/sub"
+	touch "$M/f"
+	fails 'File exists' mkdir "$M/d"
+	fails 'not empty' rmdir "$M/d"
+	fails 'Is a directory' unlink "$M/d"
+	fails 'Not a directory' rmdir "$M/f"
+	fails 'Not a directory' cat "$M/f/x"
+	fails 'No such file' cat "$M/none"
+	fails 'File exists' "$PYTHON" -c 'import os, sys; os.open(sys.argv[1], os.O_CREAT | os.O_EXCL)' "$M/f"
+	fails 'Invalid argument' "$PYTHON" -c 'import os, sys; os.rename(*sys.argv[1:])' "$M/d" "$M/d/sub/x"
+	touch "$M/g"
+	mv -n "$M/f" "$M/g"
+	[ -e "$M/f" ]
+}
+
+@test "statfs is that of the file system below" {
+	same "$(stat -f -c '%b %S %l' "$TREE")" "$(stat -f -c '%b %S %l' "$M")"
+	df "$M" >/dev/null
+}
+
+@test "an entry's number is the same in readdir and stat" {
+	mkdir "$M/d"
+	touch "$M/f"
+	"$PYTHON" - "$M" <<-'END'
+		import os, sys
+		for e in os.scandir(sys.argv[1]):
+		    assert e.inode() == os.lstat(e.path).st_ino, e.name
+	END
+}
+
+@test "once the sandbox ended everything answers ESHUTDOWN and no descriptor is left" {
+	echo x >"$M/f"
+	mkdir "$M/d"
+	exec 7<"$M/f" 8<"$M/d"
+	kill -USR1 "$SERVER"
+	read -r -t 20 -u "$SAYS" line
+	same down "$line"
+	fails 'after transport endpoint shutdown' cat <&7
+	fails 'after transport endpoint shutdown' ls "$M/"
+	fails 'after transport endpoint shutdown' stat "$M/f"
+	fails 'after transport endpoint shutdown' touch "$M/new"
+	same '' "$(find "/proc/$SERVER/fd" -lname "$TREE*")"
+	exec 7<&- 8<&-
+}

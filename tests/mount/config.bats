@@ -1,0 +1,200 @@
+#!/usr/bin/env bats
+# Settings: three levels, judged when they are written, fixed once the sandbox starts.
+
+load helpers
+
+# Written, then read back before the start.
+keeps() {
+	put "$B/config/$1" "$2"
+	same "$2" "$(cat "$B/config/$1")"
+}
+
+@test "a setting is written, read, replaced, cleared" {
+	keeps cwd /tmp
+	keeps cwd /var
+	: >"$B/config/cwd"
+	same '/workspace' "$(inside pwd)"
+}
+
+@test "> replaces, >> appends lines to env and tags" {
+	put "$B/config/env" A=1
+	echo B=2 >>"$B/config/env"
+	same $'A=1\nB=2' "$(cat "$B/config/env")"
+	put "$B/config/env" C=3
+	same C=3 "$(cat "$B/config/env")"
+	printf 'one\ntwo\n' >"$B/config/tags"
+	echo three >>"$B/config/tags"
+	same $'one\ntwo\nthree' "$(cat "$B/config/tags")"
+}
+
+@test "env merges by name, the nearest level wins" {
+	printf '%s\n' A=mount B=mount C=mount >"$M/.ctl/defaults/env"
+	printf '%s\n' B=session C=session >"$S/.ctl/defaults/env"
+	printf '%s\n' C=box 'D=with space' >"$B/config/env"
+	same 'mount session box with space' "$(inside 'echo $A $B $C $D')"
+	same $'A=mount\nB=session\nC=box\nD=with space' "$(sort "$B/config/env")"
+}
+
+@test "tags of all levels are appended, farthest first" {
+	put "$M/.ctl/defaults/tags" far
+	put "$S/.ctl/defaults/tags" middle
+	printf 'near\nfar\n' >"$B/config/tags"
+	put "$B/ctl" start
+	eventually 10 state_is running
+	same 'far middle near far' "$(echo $(cat "$B/config/tags"))"
+}
+
+@test "other settings replace: sandbox over session over mount" {
+	put "$M/.ctl/defaults/cwd" /var
+	same /var "$(inside pwd)"
+	put "$S/.ctl/defaults/cwd" /home
+	mkdir "$S/b2"
+	put "$S/b2/cmd" pwd
+	reads "$S/b2/stdout" '/home\n'
+	mkdir "$S/b3"
+	put "$S/b3/config/cwd" /tmp
+	put "$S/b3/cmd" pwd
+	reads "$S/b3/stdout" '/tmp\n'
+	same /var "$(inside pwd)"
+}
+
+@test "defaults of one session do not touch another" {
+	mkdir "$M/t" "$M/t/box"
+	put "$S/.ctl/defaults/env" X=s
+	put "$M/t/box/cmd" 'echo "[$X]"'
+	reads "$M/t/box/stdout" '[]\n'
+}
+
+@test "once started: EBUSY, and reads give the effective values" {
+	put "$M/.ctl/defaults/cwd" /var
+	inside : >/dev/null
+	same EBUSY "$(errno_of "os.write(os.open('$B/config/cwd', os.O_WRONLY), b'/tmp')")"
+	same /var "$(cat "$B/config/cwd")"
+	put "$M/.ctl/defaults/cwd" /home
+	same /var "$(cat "$B/config/cwd")"
+}
+
+@test "a bad value fails the write with EINVAL and says why" {
+	local pair before
+	for pair in 'memory lots' 'memory -5' 'memory 12Q' 'cpu fast' 'cpu -1' 'pids some' 'lifetime soon' 'lifetime -1' \
+		'network maybe' 'cwd relative/path' 'env NO_EQUALS_SIGN' 'env =x'; do
+		before=$(cat "$B/config/${pair%% *}")
+		fails 'Invalid argument' put "$B/config/${pair%% *}" "${pair#* }" || { echo "$pair"; return 1; }
+		[ -s "$B/error" ]
+		same "$before" "$(cat "$B/config/${pair%% *}")"
+	done
+	# JSON may come in several writes, so it is judged at the end.
+	same EINVAL "$(commit "$B/config/spec" '{')"
+	same EINVAL "$(commit "$B/config/spec" '[1]')"
+	fails 'Invalid argument' put "$S/.ctl/defaults/memory" lots
+	[ -s "$S/.ctl/error" ]
+	fails 'Invalid argument' put "$M/.ctl/defaults/memory" lots
+	[ -s "$M/.ctl/error" ]
+	inside : >/dev/null
+}
+
+@test "good values in their several spellings" {
+	local pair
+	# A limit that cannot be kept on this machine is refused as such, not as a bad value.
+	for pair in 'memory 512M' 'memory 4Gi' 'memory 1073741824' 'cpu 2' 'cpu 0.5' 'cpu 500m' 'pids 100'; do
+		put "$B/config/${pair%% *}" "${pair#* }" 2>"$T/refused" || grep -q 'not supported' "$T/refused"
+	done
+	for pair in 'lifetime 90' 'lifetime 5m' \
+		'lifetime 2h' 'lifetime 1d' 'network none' 'network host' 'image host' 'spec {}'; do
+		keeps "${pair%% *}" "${pair#* }"
+	done
+}
+
+@test "what the local backend does not have is refused, not ignored" {
+	put "$B/config/gpu" 1 2>"$T/refused" || true
+	if [ ! -s "$T/refused" ]; then
+		put "$B/cmd" 'echo must not run'
+		reads "$B/wait" '125\n'
+	fi
+	grep -qi gpu "$B/error"
+}
+
+@test "cwd of a command wins over config/cwd" {
+	put "$B/config/cwd" /var
+	put "$B/cmd" '{"command": ["pwd"], "cwd": "/tmp"}'
+	reads "$B/stdout" '/tmp\n'
+}
+
+@test "command: the sandbox's main process, its output in logs" {
+	put "$B/config/command" 'echo main is up; sleep 1000'
+	put "$B/ctl" start
+	same 'main is up' "$(timeout 10 head -n 1 "$B/logs")"
+	same aside "$(inside 'echo aside')"
+	state_is running
+}
+
+@test "a main process that ends well completes its sandbox" {
+	put "$B/config/command" 'echo bye'
+	put "$B/ctl" start
+	eventually 10 state_is completed
+	reads "$B/logs" 'bye\n'
+}
+
+@test "a main process that fails makes it failed" {
+	put "$B/config/command" 'echo oops >&2; exit 3'
+	put "$B/ctl" start
+	eventually 10 state_is failed
+	[ -s "$B/error" ]
+}
+
+@test "lifetime: the sandbox ends by itself" {
+	put "$B/config/lifetime" 2
+	put "$B/cmd" 'echo begun; sleep 1000'
+	same begun "$(timeout 10 head -n 1 "$B/stdout")"
+	eventually 10 eval '! state_is running && ! state_is terminating'
+	state_is '@(terminated|completed)' || state_is terminated
+	[[ $(cat "$B/status") == @(canceled|lost) ]]
+	same 125 "$(cat "$B/wait")"
+	eventually 5 eval '[ -z "$(agents)" ]'
+}
+
+@test "network: none has a loopback at most, host is the host's" {
+	same lo "$(echo $(inside "tail -n +3 /proc/net/dev | cut -d: -f1"))"
+	mkdir "$S/net"
+	put "$S/net/config/network" host
+	put "$S/net/cmd" 'readlink /proc/self/ns/net'
+	reads "$S/net/stdout" '%s\n' "$(readlink /proc/self/ns/net)"
+}
+
+@test "image: a directory with a root file system, which is never written to" {
+	make_image
+	local before
+	before=$(find "$T/image" -printf '%p %s %m %T@\n' | sort | sha256sum)
+	put "$B/config/image" "$T/image"
+	same 'from the image' "$(inside 'cat /etc/motd')"
+	same 'changed' "$(inside 'echo changed >/etc/motd; touch /new; cat /etc/motd')"
+	[ -f "$B/fs/new" ]
+	fails '' grep -q root "$B/fs/etc/passwd"
+	same "$before" "$(find "$T/image" -printf '%p %s %m %T@\n' | sort | sha256sum)"
+	mkdir "$S/second"
+	put "$S/second/config/image" "$T/image"
+	put "$S/second/cmd" 'cat /etc/motd'
+	reads "$S/second/stdout" 'from the image\n'
+}
+
+@test "limits are kept, or their lack is an error: never silence" {
+	put "$B/config/pids" 40
+	put "$B/cmd" 'for i in $(seq 200); do sleep 5 & done 2>/dev/null; grep -lx sleep /proc/[0-9]*/comm | wc -l'
+	if [ "$(timeout 30 cat "$B/wait")" = 125 ]; then
+		grep -qi pids "$B/error"
+	else
+		local made
+		made=$(cat "$B/stdout")
+		[ "${made:-0}" -lt 40 ]
+	fi
+	mkdir "$S/m"
+	if ! put "$S/m/config/memory" 64M; then # no control group can be made here: said at the write
+		grep -qi memory "$S/m/error"
+		return
+	fi
+	put "$S/m/cmd" '["perl", "-e", "my $x = q(x) x 300_000_000; print length $x"]'
+	case $(timeout 60 cat "$S/m/wait") in
+	0) return 1 ;;
+	125) grep -qi memory "$S/m/error" ;;
+	esac
+}
