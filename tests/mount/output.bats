@@ -42,6 +42,6 @@ load helpers
 	done
 	finish
 	for i in 1 2 3; do
-		eventually 20 cmp -s "$T/got$i" <(seq 50000)
+		eventually 60 cmp -s "$T/got$i" <(seq 50000)
 	done
 }
