@@ -64,6 +64,14 @@ static void close_opened(struct opened *o)
 	free(o);
 }
 
+static void opened_flags(struct opened *o, struct fuse_file_info *fi)
+{
+	fi->fh = (uintptr_t)o;
+	fi->direct_io = 1; /* sizes change and reads wait: the page cache has no part in this */
+	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+	fi->nonseekable = o->handle->node->submit && (fi->flags & O_ACCMODE) == O_RDWR;
+}
+
 static bool try_open(struct request *r, struct pending *p)
 {
 	struct opened *o = calloc(1, sizeof *o);
@@ -84,18 +92,16 @@ static bool try_open(struct request *r, struct pending *p)
 			return false;
 		}
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		list_append(&all_opened, &o->link);
+		opened_flags(o, &r->fi);
+	}
 	core_unlock();
 	if (rc) {
 		free(o);
 		fuse_reply_err(r->req, -rc);
 		return true;
 	}
-	r->fi.fh = (uintptr_t)o;
-	r->fi.direct_io = 1; /* sizes change and reads wait: the page cache has no part in this */
-	r->fi.noflush = (r->fi.flags & O_ACCMODE) == O_RDONLY;
-	r->fi.nonseekable = o->handle->node->submit && (r->fi.flags & O_ACCMODE) == O_RDWR;
 	if (fuse_reply_open(r->req, &r->fi) == -ENOENT) /* interrupted: there will be no release */
 		close_opened(o);
 	return true;
