@@ -37,12 +37,13 @@ endif
 
 SOURCES   := $(foreach m,$(MODULES),$(wildcard src/$(m)/*.c))
 OBJECTS   := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+MAIN_OBJECTS := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/*.c))
 AGENT_SOURCES := $(wildcard src/agent/*.c) src/channel/frame.c src/channel/protocol.c src/base/buf.c src/base/error.c
 AGENT_OBJECTS := $(AGENT_SOURCES:src/%.c=$(BUILD)/agent-obj/%.o)
 
 all: $(BUILD)/aviatofs $(BUILD)/aviatofs-agent
 
-$(BUILD)/aviatofs: $(OBJECTS) $(BUILD)/obj/main.o $(BUILD)/obj/options.o
+$(BUILD)/aviatofs: $(OBJECTS) $(MAIN_OBJECTS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # The agent runs in any image, so it brings its own libc.

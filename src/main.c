@@ -1,5 +1,6 @@
 /* aviatofs: options, the backend, the mount, and its end. */
 #include "options.h"
+#include "subcommands.h"
 
 #include "backend/local/local.h"
 #include "base/log.h"
@@ -233,10 +234,13 @@ static int begin(struct options *o, struct error *err)
 
 int main(int argc, char **argv)
 {
+	const struct subcommand *command = argc > 1 ? subcommand_find(argv[1]) : NULL;
 	struct options o;
 	struct error err;
 	int rc;
 
+	if (command)
+		return command->run(argc - 1, argv + 1);
 	if (options_parse(argc, argv, &o, &err))
 		return complain(&err);
 	rc = o.help || o.version ? show(&o) : begin(&o, &err);

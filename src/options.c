@@ -2,6 +2,7 @@
 
 #include "channel/protocol.h"
 #include "core/config.h"
+#include "subcommands.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 static const char help[] =
     "usage: aviatofs [SOURCE] MOUNTPOINT [-f] [-d] [-s] [-o OPTION,...]\n"
+    "       aviatofs COMMAND ...\n"
     "\n"
     "Shows sandboxes as files: mkdir makes one, writing to cmd runs a command in it.\n"
     "SOURCE is local: (the default) or local:NAME for a separate set of sandboxes.\n"
@@ -31,11 +33,14 @@ static const char help[] =
     "  -o umask=MODE        permission bits taken off control files (default 077)\n"
     "  -o allow_other       let other users in (see fuse.conf)\n"
     "\n"
-    "fusermount3 -u MOUNTPOINT ends it. The manual is aviatofs(1).\n";
+    "fusermount3 -u MOUNTPOINT ends it. The manual is aviatofs(1).\n"
+    "\n"
+    "Commands, of which none is mistaken for a mount point (write ./run for such a directory):\n";
 
 void options_print_help(void)
 {
 	fputs(help, stdout);
+	subcommands_print();
 }
 
 /* --- -o options --- */

@@ -1,0 +1,34 @@
+#include "subcommands.h"
+
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int help(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	options_print_help();
+	return 0;
+}
+
+/* A new one is a line here and one in the manual's COMMANDS. */
+static const struct subcommand subcommands[] = {
+    {"help", "", "this text", help},
+    {0},
+};
+
+const struct subcommand *subcommand_find(const char *word)
+{
+	for (const struct subcommand *s = subcommands; s->name; s++)
+		if (strcmp(s->name, word) == 0)
+			return s;
+	return NULL;
+}
+
+void subcommands_print(void)
+{
+	for (const struct subcommand *s = subcommands; s->name; s++)
+		printf("  %-5s %-28s %s\n", s->name, s->usage, s->help);
+}
