@@ -40,7 +40,7 @@ keeps() {
 	put "$S/.ctl/defaults/tags" middle
 	printf 'near\nfar\n' >"$B/config/tags"
 	put "$B/ctl" start
-	eventually 10 state_is running
+	eventually 40 state_is running
 	same 'far middle near far' "$(echo $(cat "$B/config/tags"))"
 }
 
@@ -131,14 +131,14 @@ keeps() {
 @test "a main process that ends well completes its sandbox" {
 	put "$B/config/command" 'echo bye'
 	put "$B/ctl" start
-	eventually 10 state_is completed
+	eventually 40 state_is completed
 	reads "$B/logs" 'bye\n'
 }
 
 @test "a main process that fails makes it failed" {
 	put "$B/config/command" 'echo oops >&2; exit 3'
 	put "$B/ctl" start
-	eventually 10 state_is failed
+	eventually 40 state_is failed
 	[ -s "$B/error" ]
 }
 
@@ -146,11 +146,11 @@ keeps() {
 	put "$B/config/lifetime" 2
 	put "$B/cmd" 'echo begun; sleep 1000'
 	same begun "$(timeout 10 head -n 1 "$B/stdout")"
-	eventually 10 eval '! state_is running && ! state_is terminating'
+	eventually 40 eval '! state_is running && ! state_is terminating'
 	state_is '@(terminated|completed)' || state_is terminated
 	[[ $(cat "$B/status") == @(canceled|lost) ]]
 	same 125 "$(cat "$B/wait")"
-	eventually 5 eval '[ -z "$(agents)" ]'
+	eventually 40 eval '[ -z "$(agents)" ]'
 }
 
 @test "network: none has a loopback at most, host is the host's" {

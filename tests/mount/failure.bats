@@ -135,7 +135,7 @@ exit 1' path_without_bwrap
 	ready
 	put "$B/cmd" 'seq -w 1 4000000; echo end'
 	# Either it waits for space, as at the limit, or it ends with a reason. Both say so.
-	eventually 20 eval '[[ $(cat "$B/status") == @(running full*|failed*|lost|exited*|signaled*) ]]'
+	eventually 40 eval '[[ $(cat "$B/status") == @(running full*|failed*|lost|exited*|signaled*) ]]'
 	local status
 	status=$(cat "$B/status")
 	[ "$status" != 'exited 0' ]
@@ -167,7 +167,7 @@ exit 1' path_without_bwrap
 		pids+=($!)
 		rmdir "$box"
 		for f in "${pids[@]}"; do
-			eventually 10 gone "$f"
+			eventually 40 gone "$f"
 		done
 		fails 'No such file' cat "$box/stdout"
 	done

@@ -22,7 +22,7 @@ setup() {
 	for d in etc home proc root tmp usr var workspace; do
 		grep -qx "$d" "$T/root"
 	done
-	eventually 10 state_is running
+	eventually 40 state_is running
 	[ -x "$F/usr/bin/env" ]
 }
 
@@ -182,7 +182,7 @@ traps() {
 @test "a link that changes under a reader never leads out: 2,000 looks at a racing path" {
 	inside "mkdir -p real$T; echo decoy >real$T/secret" >/dev/null
 	put "$B/cmd" 'while :; do ln -sfn /workspace/real race; ln -sfn / race; done'
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	timeout 100 "$PYTHON" - "$W/race$T/secret" <<-'PYTHON'
 		import sys
 		seen = 0
@@ -200,9 +200,9 @@ traps() {
 @test "device nodes, FIFOs and sockets of the sandbox do no harm outside" {
 	inside 'mkfifo fifo; python3 -c "import socket; socket.socket(socket.AF_UNIX).bind(\"sock\")"' >/dev/null
 	[ -e "$W/fifo" ]
-	within 5 timeout 4 stat "$W/fifo" "$W/sock" >/dev/null
-	within 5 timeout 4 ls -la "$W" >/dev/null
-	! timeout 3 "$PYTHON" -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$W/sock" 2>/dev/null
+	within 20 timeout 15 stat "$W/fifo" "$W/sock" >/dev/null
+	within 20 timeout 15 ls -la "$W" >/dev/null
+	! timeout 20 "$PYTHON" -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$W/sock" 2>/dev/null
 	findmnt -n -o OPTIONS "$M" | grep -q nosuid
 	findmnt -n -o OPTIONS "$M" | grep -q nodev
 }
@@ -217,7 +217,7 @@ traps() {
 	echo x >"$W/f"
 	exec 5<"$W/f"
 	put "$B/ctl" 'stop 1'
-	eventually 10 state_is terminated
+	eventually 40 state_is terminated
 	same ESHUTDOWN "$(errno_of "open('$W/f').read()")"
 	same ESHUTDOWN "$(errno_of "os.listdir('$F')")"
 	exec 5<&-

@@ -84,7 +84,7 @@ kill_daemon() {
 	local pid
 	pid=$(daemon_pid)
 	kill -KILL "$pid"
-	eventually 10 gone "$pid"
+	eventually 40 gone "$pid"
 }
 
 # Processes of this test: by their arguments, or by a part of $T being mounted in their namespace.
@@ -101,7 +101,7 @@ no_processes() {
 
 fail_if_left_behind() {
 	local bad=0
-	eventually 5 no_processes || {
+	eventually 40 no_processes || {
 		bad=1
 		echo "processes left behind:"
 		our_processes | xargs -r ps -ww -o pid,ppid,stat,args -p

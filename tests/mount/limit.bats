@@ -11,7 +11,7 @@ setup() {
 
 @test "at the limit the command waits and status says which stream is full" {
 	put "$B/cmd" 'seq -w 1 200000'
-	eventually 10 status_is "$B" 'running full stdout'
+	eventually 40 status_is "$B" 'running full stdout'
 	same 65536 "$(stat -c %s "$B/stdout")"
 	cmp <(cat "$B/stdout.log") <(seq -w 1 200000 | head -c 65536)
 	jq -e . "$B/info" >/dev/null
@@ -22,10 +22,10 @@ setup() {
 	put "$B/cmd" 'seq -w 1 200000; echo done >&2'
 	background eval 'cat "$B/stdout" >"$T/got"'
 	local reader=$!
-	eventually 10 status_is "$B" 'running full stdout'
+	eventually 40 status_is "$B" 'running full stdout'
 	put "$B/proc/1/ctl" 'limit 131072'
-	eventually 10 eval 'same 131072 "$(stat -c %s "$B/stdout")" >/dev/null'
-	eventually 10 status_is "$B" 'running full stdout'
+	eventually 40 eval 'same 131072 "$(stat -c %s "$B/stdout")" >/dev/null'
+	eventually 40 status_is "$B" 'running full stdout'
 	put "$B/proc/1/ctl" 'limit 100000000'
 	reads "$B/wait" '0\n'
 	wait $reader
@@ -36,10 +36,10 @@ setup() {
 
 @test "each stream has its own limit" {
 	put "$B/cmd" 'seq -w 1 200000 >&2 & echo out; wait'
-	eventually 10 status_is "$B" 'running full stderr'
+	eventually 40 status_is "$B" 'running full stderr'
 	reads "$B/stdout.log" 'out\n'
 	put "$B/cmd" 'seq -w 1 200000 >&2 & seq -w 1 200000; wait'
-	eventually 10 status_is "$B" 'running full stdout stderr'
+	eventually 40 status_is "$B" 'running full stdout stderr'
 }
 
 @test "output of exactly the limit is not full" {
@@ -51,12 +51,12 @@ setup() {
 
 @test "a full command can be signalled, and removed" {
 	put "$B/cmd" 'seq -w 1 200000'
-	eventually 10 status_is "$B" 'running full stdout'
+	eventually 40 status_is "$B" 'running full stdout'
 	put "$B/proc/1/ctl" 'signal KILL'
 	reads "$B/wait" '137\n'
 	cmp <(cat "$B/stdout.log") <(seq -w 1 200000 | head -c 65536)
 	put "$B/cmd" 'seq -w 1 200000'
-	eventually 10 status_is "$B" 'running full stdout'
+	eventually 40 status_is "$B" 'running full stdout'
 	rmdir "$B/proc/2"
 	same fine "$(inside 'echo fine')"
 	same 0 "$(inside 'cat /proc/[0-9]*/comm' | grep -c '^seq$')"

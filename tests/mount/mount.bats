@@ -39,7 +39,7 @@ refuses() {
 	timeout 30 "$AVIATOFS" "$M" -o "state_dir=$STATE" 3>&-
 	mounted
 	fusermount3 -u "$M"
-	eventually 10 no_processes
+	eventually 40 no_processes
 }
 
 @test "--help and --version" {
@@ -91,11 +91,11 @@ ends_cleanly_on() {
 	mount_up
 	mkdir "$S" "$B"
 	put "$B/cmd" 'sleep 1000 & sleep 1000'
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	local pid
 	pid=$(daemon_pid)
 	"$@"
-	eventually 20 gone "$pid"
+	eventually 40 gone "$pid"
 	fail_if_left_behind
 }
 
@@ -109,17 +109,17 @@ ends_cleanly_on() {
 	put "$B/cmd" 'sleep 1000'
 	background cat "$B/stdout"
 	background env -C "$B" sleep 1000
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	local pid
 	pid=$(daemon_pid)
 	kill -TERM "$pid"
-	eventually 20 gone "$pid"
+	eventually 40 gone "$pid"
 }
 
 @test "in the foreground: -f stays, ends 0 on SIGTERM" {
 	background "$AVIATOFS" local: "$M" -f -o "state_dir=$STATE"
 	local pid=$!
-	eventually 10 mounted
+	eventually 40 mounted
 	[ -d "$M/.ctl" ]
 	kill -TERM "$pid"
 	wait "$pid"
@@ -129,7 +129,7 @@ ends_cleanly_on() {
 @test "-d says what it does, in the foreground" {
 	background "$AVIATOFS" local: "$M" -d -o "state_dir=$STATE" 2>"$T/log"
 	local pid=$!
-	eventually 10 mounted
+	eventually 40 mounted
 	ls "$M/.ctl" >/dev/null
 	kill -TERM "$pid"
 	wait "$pid"
@@ -140,14 +140,14 @@ ends_cleanly_on() {
 	mount_up
 	mkdir "$S" "$B"
 	put "$B/cmd" "trap '' TERM; while :; do sleep 1; done"
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	local pid
 	pid=$(daemon_pid)
 	kill -TERM "$pid"
 	# Two signals sent at once are one: wait until the first was taken.
-	eventually 5 eval '! mounted || state_is terminating'
+	eventually 40 eval '! mounted || state_is terminating'
 	kill -TERM "$pid"
-	within 2 eventually 5 gone "$pid"
+	within 20 eventually 40 gone "$pid"
 	mount_up
 	mount_down
 	fail_if_left_behind

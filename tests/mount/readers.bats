@@ -87,14 +87,14 @@ setup() {
 	local f
 	for f in "$B/stdout.log" "$B/stderr.log" "$B/stdout"; do
 		background timeout 20 tail -c +1 -f "$f" >"$T/followed"
-		eventually 10 cmp -s "$T/followed" "$f"
+		eventually 40 cmp -s "$T/followed" "$f"
 	done
 }
 
 @test "readers of a running command's .log get what is there now" {
 	put "$B/cmd" 'seq 1 30000; echo told >&2; sleep 1000'
 	timeout 10 head -n 1 "$B/stderr" >/dev/null
-	eventually 10 eval 'cmp -s "$B/stdout.log" <(seq 1 30000)'
+	eventually 40 eval 'cmp -s "$B/stdout.log" <(seq 1 30000)'
 	echo "$B/stdout.log" | wrong_readers "${READERS[@]}"
 	same 30000 "$(wc -l <"$B/stdout.log")"
 }

@@ -21,7 +21,7 @@ connected() {
 	mount_up
 	[ -d "$B" ]
 	same "$id" "$(cat "$B/id")"
-	eventually 10 connected
+	eventually 40 connected
 	cmp <(timeout 30 cat "$B/proc/1/stdout") <(seq -f 'line %g' 300)
 	cmp <(timeout 30 cat "$B/proc/1/stderr") <(seq -f 'err %g' 300)
 	reads "$B/proc/1/wait" '7\n'
@@ -39,7 +39,7 @@ connected() {
 		timeout 10 head -n $((i * 30)) "$B/stdout" >/dev/null
 		kill_daemon
 		mount_up
-		eventually 10 connected
+		eventually 40 connected
 	done
 	cmp <(timeout 30 cat "$B/stdout") <(seq -f 'line %g' 300)
 	reads "$B/wait" '7\n'
@@ -50,14 +50,14 @@ connected() {
 	same before "$(timeout 10 head -n 1 "$B/stdout")"
 	mkdir "$B/proc/named"
 	put "$B/proc/named/cmd" 'sleep 0.5; touch /tmp/go; echo named done'
-	eventually 5 status_is "$B/proc/named" running
+	eventually 40 status_is "$B/proc/named" running
 	local pid
 	pid=$(agents)
 	kill_daemon
 	# The agent's children end by themselves: wait for the last one to be gone.
-	eventually 10 eval "[ -z \"\$(cat /proc/$pid/task/$pid/children)\" ]"
+	eventually 40 eval "[ -z \"\$(cat /proc/$pid/task/$pid/children)\" ]"
 	mount_up
-	eventually 10 connected
+	eventually 40 connected
 	reads "$B/proc/1/stdout" 'before\nafter\n'
 	reads "$B/proc/1/wait" '9\n'
 	reads "$B/proc/named/stdout" 'named done\n'
@@ -91,7 +91,7 @@ connected() {
 	kill_daemon
 	exec 5>&- || true
 	mount_up
-	eventually 10 connected
+	eventually 40 connected
 	echo two >"$B/proc/1/stdin"
 	reads "$B/proc/1/stdout" 'got one\ngot two\n'
 	reads "$B/proc/1/wait" '0\n'
@@ -102,7 +102,7 @@ connected() {
 	inside 'echo file >/workspace/f' >/dev/null
 	kill_daemon
 	mount_up
-	eventually 10 connected
+	eventually 40 connected
 	same kept "$(inside 'echo $X')"
 	same file "$(cat "$B/fs/workspace/f")"
 	same X=kept "$(cat "$B/config/env")"
@@ -114,7 +114,7 @@ connected() {
 	same before "$(timeout 10 head -n 1 "$B/stdout")"
 	background eval 'timeout 20 cat "$B/stdout" >"$T/got" 2>"$T/said"'
 	local reader=$!
-	eventually 5 eval '[ -s "$T/got" ]'
+	eventually 40 eval '[ -s "$T/got" ]'
 	kill -KILL "$(agents)"
 	reads "$B/wait" '125\n'
 	reads "$B/status" 'lost\n'
@@ -130,7 +130,7 @@ connected() {
 	same kept "$(inside 'echo kept')"
 	local bwrap
 	put "$B/cmd" 'sleep 1000'
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	for bwrap in $(our_processes); do
 		[ "$(cat "/proc/$bwrap/comm" 2>/dev/null)" = bwrap ] && kill -KILL "$bwrap"
 	done
@@ -138,7 +138,7 @@ connected() {
 	reads "$B/wait" '125\n'
 	reads "$B/proc/1/stdout" 'kept\n'
 	reads "$B/proc/1/wait" '0\n'
-	eventually 10 eval '[[ $(cat "$B/state") == @(failed|terminated) ]]'
+	eventually 40 eval '[[ $(cat "$B/state") == @(failed|terminated) ]]'
 	rmdir "$B"
 	mkdir "$B"
 	same fresh "$(inside 'echo fresh')"
@@ -151,11 +151,11 @@ connected() {
 	agent=$(agents)
 	kill_daemon
 	kill -KILL "$agent"
-	eventually 5 gone "$agent"
+	eventually 40 gone "$agent"
 	mount_up
 	# A record that nobody stands behind is either shown as ended or cleared away; never as running.
 	if [ -d "$B" ]; then
-		eventually 10 eval '! state_is running'
+		eventually 40 eval '! state_is running'
 		rmdir "$B"
 	fi
 	mkdir -p "$B"
@@ -171,7 +171,7 @@ connected() {
 	mount_down
 	[ -n "$(agents)" ]
 	mount_up
-	eventually 10 connected
+	eventually 40 connected
 	mkdir "$B/proc/go"
 	put "$B/proc/go/cmd" 'touch /tmp/go'
 	reads "$B/proc/1/stdout" 'kept\non\n'
@@ -181,7 +181,7 @@ connected() {
 	[ -n "$(agents)" ]
 	mount_up
 	rmdir "$B"
-	eventually 10 eval '[ -z "$(agents)" ]'
+	eventually 40 eval '[ -z "$(agents)" ]'
 }
 
 @test "without a mount, a sandbox ends by itself after orphan_timeout" {
@@ -189,22 +189,22 @@ connected() {
 	mount_up -o orphan_timeout=2
 	mkdir -p "$B"
 	put "$B/cmd" 'sleep 1000'
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	kill_daemon
 	[ -n "$(agents)" ]
-	eventually 15 eval '[ -z "$(agents)" ]'
-	eventually 5 eval '[ -z "$(our_processes)" ]'
+	eventually 40 eval '[ -z "$(agents)" ]'
+	eventually 40 eval '[ -z "$(our_processes)" ]'
 	mount_up
 }
 
 @test "rmdir right after a restart, before anything answered" {
 	put "$B/cmd" 'sleep 1000'
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	kill_daemon
 	mount_up
 	rmdir "$B"
 	[ ! -e "$B" ]
-	eventually 10 eval '[ -z "$(agents)" ]'
+	eventually 40 eval '[ -z "$(agents)" ]'
 }
 
 # Its bytes wait in the pipe of a command that does not read yet, and behind them perhaps the end of file:
@@ -212,7 +212,7 @@ connected() {
 @test "stdin that was written and closed goes on under the next mount" {
 	put "$B/cmd" '{"command": "until [ -e /workspace/go ]; do sleep 0.05; done; wc -c", "stdin": true}'
 	timeout 10 head -c 200000 /dev/zero >"$B/stdin"
-	eventually 10 status_is "$B" running # what the agent was never given dies with the daemon
+	eventually 40 status_is "$B" running # what the agent was never given dies with the daemon
 	kill_daemon
 	mount_up
 	local late=0

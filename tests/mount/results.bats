@@ -39,7 +39,7 @@ let_go() {
 	let_go
 	finish "$B/proc/1"
 	for i in {1..8}; do
-		eventually 5 cmp -s "$T/reader$i" <(printf 'one\ntwo\n')
+		eventually 30 eval 'cmp -s "$T/reader'$i'" <(printf "one\ntwo\n")'
 	done
 	reads "$B/proc/1/stdout" 'one\ntwo\n'
 	reads "$B/proc/1/stdout" 'one\ntwo\n'
@@ -82,12 +82,12 @@ let_go() {
 @test "status, size, cmd and the .log views never block" {
 	slow_command
 	timeout 10 head -n 1 "$B/stdout" >/dev/null
-	within 2 reads "$B/status" 'running\n'
-	within 2 reads "$B/stdout.log" 'one\n'
-	within 2 reads "$B/stderr.log" ''
-	within 2 same 4 "$(stat -c %s "$B/stdout")"
-	within 2 same 4 "$(stat -c %s "$B/stdout.log")"
-	within 2 cp "$B/stdout.log" "$T/copy"
+	within 20 reads "$B/status" 'running\n'
+	within 20 reads "$B/stdout.log" 'one\n'
+	within 20 reads "$B/stderr.log" ''
+	within 20 same 4 "$(stat -c %s "$B/stdout")"
+	within 20 same 4 "$(stat -c %s "$B/stdout.log")"
+	within 20 cp "$B/stdout.log" "$T/copy"
 	cmp "$T/copy" <(echo one)
 	let_go
 	finish "$B/proc/1"
@@ -97,9 +97,9 @@ let_go() {
 @test "tail -f follows the .log view" {
 	slow_command
 	background timeout 20 tail -n +1 -f "$B/stdout.log" >"$T/followed"
-	eventually 5 cmp -s "$T/followed" <(echo one)
+	eventually 30 eval 'cmp -s "$T/followed" <(echo one)'
 	let_go
-	eventually 5 cmp -s "$T/followed" <(printf 'one\ntwo\n')
+	eventually 30 eval 'cmp -s "$T/followed" <(printf "one\ntwo\n")'
 }
 
 @test "wait blocks until the end, for many" {
@@ -108,11 +108,11 @@ let_go() {
 	for i in {1..8}; do
 		background cat "$B/wait" >"$T/wait$i"
 	done
-	eventually 5 eval '[ -e "$T/wait8" ]'
+	eventually 40 eval '[ -e "$T/wait8" ]'
 	same '' "$(cat "$T"/wait*)"
 	let_go
 	for i in {1..8}; do
-		eventually 5 eval "same 5 \"\$(cat '$T/wait$i')\" >/dev/null"
+		eventually 40 eval "same 5 \"\$(cat '$T/wait$i')\" >/dev/null"
 	done
 }
 
@@ -189,9 +189,9 @@ assert os.read(os.open('$B/proc/1/wait', os.O_RDONLY | os.O_NONBLOCK), 100) == b
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execvp("cat", ["cat", sys.argv[1]])' "$file" >/dev/null
 			local pid=$!
-			eventually 5 eval 'grep -qsx cat /proc/$pid/comm && [ -e /proc/$pid/fd/3 ] && grep -qs "^State:.S" /proc/$pid/status'
+			eventually 40 eval 'grep -qsx cat /proc/$pid/comm && [ -e /proc/$pid/fd/3 ] && grep -qs "^State:.S" /proc/$pid/status'
 			kill -"$signal" "$pid"
-			within 2 eventually 5 gone "$pid"
+			within 20 eventually 40 gone "$pid"
 		done
 	done
 	reads "$B/status" 'running\n'
@@ -232,5 +232,5 @@ os.execvp("cat", ["cat", sys.argv[1]])' "$file" >/dev/null
 	local pid=$!
 	timeout 10 head -n 1 "$B/proc/p/stdout" >/dev/null
 	rmdir "$B/proc/p"
-	eventually 5 gone "$pid"
+	eventually 40 gone "$pid"
 }

@@ -23,7 +23,7 @@ inside_python() {
 s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
 print(s.getsockname()[1], flush=True); time.sleep(1000)' >"$T/port" 3>&- &
 	BACKGROUND+=($!)
-	eventually 5 eval '[ -s "$T/port" ]'
+	eventually 40 eval '[ -s "$T/port" ]'
 	local address
 	for address in "127.0.0.1:$(cat "$T/port")" 169.254.169.254:80 1.1.1.1:53; do
 		same refused "$(inside_python "import socket

@@ -20,7 +20,7 @@ no_sleepers() {
 	local word
 	for word in TERM 15 SIGTERM; do
 		put "$B/cmd" 'exec sleep 1000'
-		eventually 10 status_is "$B" running
+		eventually 40 status_is "$B" running
 		put "$B/proc/$(ls "$B/proc" | sort -n | tail -n 1)/ctl" "signal $word"
 		reads "$B/wait" '143\n'
 		reads "$B/status" 'signaled 15 TERM\n'
@@ -43,12 +43,12 @@ no_sleepers() {
 	timeout 10 head -n 1 "$B/stdout" >/dev/null
 	put "$B/proc/1/ctl" 'signal TERM'
 	reads "$B/wait" '143\n'
-	eventually 5 no_sleepers
+	eventually 40 no_sleepers
 }
 
 @test "words that are no verb or no signal are refused with a sentence" {
 	put "$B/cmd" 'sleep 1000'
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	local line
 	for line in 'signal' 'signal NOSUCH' 'signal 0' 'signal 99' 'signal TERM KILL' frobnicate; do
 		fails 'Invalid argument' put "$B/proc/1/ctl" "$line"
@@ -60,9 +60,9 @@ no_sleepers() {
 
 @test "a timeout ends the whole group, TERM first" {
 	put "$B/cmd" '{"command": "trap \"echo polite; exit\" TERM; sleep 1000 & sleep 1000 & wait", "timeout_seconds": 0.5}'
-	within 5 reads "$B/wait" '124\n'
+	within 20 reads "$B/wait" '124\n'
 	reads "$B/status" 'timeout\n'
-	eventually 5 no_sleepers
+	eventually 40 no_sleepers
 	reads "$B/proc/1/stdout" 'polite\n'
 }
 
@@ -78,14 +78,14 @@ no_sleepers() {
 	timeout 10 head -n 1 "$B/proc/p/stdout" >/dev/null
 	within 1 rmdir "$B/proc/p"
 	[ ! -e "$B/proc/p" ]
-	eventually 10 no_sleepers
+	eventually 40 no_sleepers
 }
 
 @test "a signal to a command that ended does nothing to others" {
 	put "$B/cmd" 'true'
 	finish
 	put "$B/cmd" 'sleep 1000'
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	put "$B/proc/1/ctl" 'signal KILL' || true
 	reads "$B/status" 'running\n'
 	reads "$B/proc/1/status" 'exited 0\n'
@@ -95,6 +95,6 @@ no_sleepers() {
 	put "$B/cmd" 'for i in $(seq 50); do (setsid sleep 1000 &) ; done; echo ready'
 	reads "$B/stdout" 'ready\n'
 	put "$B/ctl" 'stop 1'
-	eventually 20 state_is terminated
-	eventually 5 eval '[ -z "$(agents)" ]'
+	eventually 40 state_is terminated
+	eventually 40 eval '[ -z "$(agents)" ]'
 }

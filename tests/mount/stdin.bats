@@ -98,7 +98,7 @@ load helpers
 	background eval 'yes >"$B/stdin"'
 	local writer=$!
 	reads "$B/stdout" 'y\ny\ny\ny\ny\n'
-	eventually 5 gone $writer
+	eventually 40 gone $writer
 }
 
 @test "a writer that is blocked dies of ^C and SIGKILL at once" {
@@ -112,9 +112,9 @@ fd = os.open(sys.argv[1], os.O_WRONLY)
 print("open", flush=True)
 while True: os.write(fd, b"x" * 65536)' "$B/stdin" >"$T/said$signal"
 		local pid=$!
-		eventually 10 eval '[ -s "$T/said$signal" ] && grep -qs "^State:.[SD]" /proc/$pid/status'
+		eventually 40 eval '[ -s "$T/said$signal" ] && grep -qs "^State:.[SD]" /proc/$pid/status'
 		kill -"$signal" $pid
-		within 2 eventually 5 gone $pid
+		within 20 eventually 40 gone $pid
 	done
 	exec 7>&-
 	reads "$B/status" 'running\n'

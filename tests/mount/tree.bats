@@ -60,10 +60,10 @@ load helpers
 
 @test "rmdir of a sandbox works though files are listed in it, running or not" {
 	put "$B/cmd" 'sleep 1000'
-	eventually 10 status_is "$B" running
+	eventually 40 status_is "$B" running
 	within 1 rmdir "$B"
 	[ ! -e "$B" ]
-	eventually 10 eval '[ -z "$(agents)" ]'
+	eventually 40 eval '[ -z "$(agents)" ]'
 	mkdir "$B"
 	same 'unstarted' "$(cat "$B/state")"
 	same 'again' "$(inside 'echo again')"
@@ -168,7 +168,7 @@ sys.exit(wrong > 0)'
 @test "session ctl close ends its sandboxes" {
 	inside : >/dev/null
 	put "$S/.ctl/ctl" close
-	eventually 10 eval '[ -z "$(agents)" ]'
+	eventually 40 eval '[ -z "$(agents)" ]'
 	fails 'Invalid argument' put "$S/.ctl/ctl" frobnicate
 }
 
