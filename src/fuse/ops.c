@@ -136,6 +136,7 @@ static void reply_spot(fuse_req_t req, fuse_ino_t ino)
 	rc = tree_resolve(ino, &s);
 	if (rc == 0) {
 		spot_attributes(&s, &attr);
+		opened_size(ino, &attr.st_size);
 		timeout = spot_attribute_timeout(&s);
 	}
 	core_unlock();

@@ -25,6 +25,10 @@ void ops_files(struct fuse_lowlevel_ops *ops);
 /* After the session's end: closes what programs had open when the mount was taken from under them. */
 void ops_files_end(void);
 
+/* The size of what an open file of this number reads, when it has the number alone: 0 or -ENOENT. Core lock
+ * held. */
+int opened_size(fuse_ino_t ino, int64_t *ret);
+
 /* The kernel's view of a spot; core lock held. */
 void spot_attributes(const struct spot *s, struct stat *ret);
 void spot_entry(const struct spot *s, struct fuse_entry_param *ret);

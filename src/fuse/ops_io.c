@@ -1,6 +1,7 @@
 /* FUSE operations on open files and directories. */
 #include "fuse/ops.h"
 
+#include "fuse/graft_index.h"
 #include "fuse/pending.h"
 #include "fuse/poll.h"
 #include "fuse/same_process.h"
@@ -15,12 +16,14 @@
 
 /* An open control file as this layer keeps it in fi->fh. */
 struct opened {
-	struct list link; /* of all, under the core lock */
+	struct list link;	 /* of all; this and the next under the core lock */
+	struct hashed by_number; /* of those whose number no other open has; hash 0: it is not there */
 	struct handle *handle;
 	struct watch *watch;
 };
 
 static struct list all_opened = {&all_opened, &all_opened};
+static struct index opened_alone;
 
 static struct opened *opened_of(const struct fuse_file_info *fi)
 {
@@ -58,10 +61,26 @@ static void close_opened(struct opened *o)
 {
 	core_lock();
 	list_remove(&o->link);
+	if (o->by_number.hash)
+		index_remove(&opened_alone, &o->by_number);
 	watch_drop(o->watch);
 	handle_release(o->handle);
 	core_unlock();
 	free(o);
+}
+
+/*
+ * fstat(2) reaches us with a number and no handle. What was opened stays bound to the command that was
+ * latest then, so such a file has a number of its own by which its handle is found.
+ */
+int opened_size(fuse_ino_t ino, int64_t *ret)
+{
+	struct hashed *at = index_first(&opened_alone, hash_stable(ino));
+
+	if (!at)
+		return -ENOENT;
+	*ret = handle_size(container_of(at, struct opened, by_number)->handle);
+	return 0;
 }
 
 static void opened_flags(struct opened *o, struct fuse_file_info *fi)
@@ -91,6 +110,11 @@ static bool try_open(struct request *r, struct pending *p)
 			free(o);
 			return false;
 		}
+	}
+	if (rc == 0 && o->handle->stream && tree_wants_fresh_number(&s)) {
+		rc = index_add(&opened_alone, &o->by_number, hash_stable(r->ino));
+		if (rc)
+			handle_release(o->handle);
 	}
 	if (rc == 0) {
 		list_append(&all_opened, &o->link);
@@ -133,6 +157,7 @@ void ops_files_end(void)
 {
 	while (!list_empty(&all_opened))
 		close_opened(container_of(all_opened.next, struct opened, link));
+	index_free(&opened_alone);
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,

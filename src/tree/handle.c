@@ -119,6 +119,11 @@ void handle_release(struct handle *h)
 
 /* --- Reading --- */
 
+int64_t handle_size(const struct handle *h)
+{
+	return (int64_t)h->stream->size;
+}
+
 static int serve_stream(struct stream *s, uint64_t off, size_t size, bool follow, struct served *ret,
 			struct list **ret_wait)
 {

@@ -32,6 +32,8 @@ struct handle {
  */
 int handle_open(const struct spot *s, int flags, int opener, struct handle **ret, struct list **ret_wait);
 void handle_release(struct handle *h);
+/* Bytes so far of the stream it reads. */
+int64_t handle_size(const struct handle *h);
 
 /* A read that can be served now. */
 struct served {

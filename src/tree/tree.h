@@ -10,7 +10,7 @@
  * A place in the tree: an object and one of the rows below it. The number of a
  * spot is made of the object's serial and the row's index, so that nothing is
  * kept per file, however many the kernel knows. Bits: 8 row, 16 nonce (so that
- * each open of stdin has an inode of its own), 39 serial; the top bit is not ours.
+ * an open can have an inode of its own), 39 serial; the top bit is not ours.
  */
 struct spot {
 	struct object *object; /* borrowed */
@@ -51,4 +51,8 @@ int tree_attributes(const struct spot *s, struct stat *ret);
 /* Whether the name can come or go, or what stat says change, without the kernel's doing. */
 bool tree_name_changes(const struct spot *s);
 bool tree_attributes_change(const struct spot *s);
+/*
+ * Whether each look-up is given a number, and so the kernel an inode, of its own: stdin, whose writers
+ * must not lock each other out, and the output of whichever command is the latest.
+ */
 bool tree_wants_fresh_number(const struct spot *s);

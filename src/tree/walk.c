@@ -319,5 +319,5 @@ bool tree_attributes_change(const struct spot *s)
 
 bool tree_wants_fresh_number(const struct spot *s)
 {
-	return s->node->sink != NULL;
+	return s->node->sink || (s->node->stream && s->object->kind == OBJECT_SANDBOX);
 }

@@ -102,6 +102,17 @@ let_go() {
 	eventually 30 eval 'cmp -s "$T/followed" <(printf "one\ntwo\n")'
 }
 
+@test "what was opened stays with its command: fstat too, when another becomes the latest" {
+	inside 'echo the first' >/dev/null
+	exec 5<"$B/stdout.log"
+	same 10 "$(stat -Lc %s /proc/$$/fd/5)"
+	inside 'echo no' >/dev/null
+	same 10 "$(stat -Lc %s /proc/$$/fd/5)"
+	same 3 "$(stat -c %s "$B/stdout.log")"
+	same 'the first' "$(cat <&5)"
+	exec 5<&-
+}
+
 @test "wait blocks until the end, for many" {
 	local i
 	slow_command
