@@ -1,6 +1,7 @@
 /* FUSE operations on open files and directories. */
 #include "fuse/ops.h"
 
+#include "fuse/bulk.h"
 #include "fuse/graft_index.h"
 #include "fuse/pending.h"
 #include "fuse/poll.h"
@@ -28,31 +29,6 @@ static struct index opened_alone;
 static struct opened *opened_of(const struct fuse_file_info *fi)
 {
 	return (struct opened *)(uintptr_t)fi->fh;
-}
-
-/* --- A buffer per thread for what is read --- */
-
-static pthread_key_t bulk_key;
-static pthread_once_t bulk_once = PTHREAD_ONCE_INIT;
-
-#define BULK_SIZE (1u << 20) /* the kernel asks for no more at once */
-
-static void make_bulk_key(void)
-{
-	pthread_key_create(&bulk_key, free);
-}
-
-static char *bulk_buffer(void)
-{
-	char *bulk;
-
-	pthread_once(&bulk_once, make_bulk_key);
-	bulk = pthread_getspecific(bulk_key);
-	if (!bulk) {
-		bulk = malloc(BULK_SIZE);
-		pthread_setspecific(bulk_key, bulk);
-	}
-	return bulk;
 }
 
 /* --- Open and release --- */
