@@ -49,6 +49,25 @@ struct backend_ops {
 	/* A new O_PATH descriptor of the live root directory, or -errno. */
 	int (*root)(struct backend *b, struct sandbox *s);
 
+	/*
+	 * Begins to list the sandboxes it shows besides those of this mount (which it may name
+	 * too): backend_shows() for each, then backend_showed(). NULL where there are no others.
+	 */
+	void (*list)(struct backend *b);
+
+	/*
+	 * Begins to attach to sandbox `id` (valid during the call), which is none of this mount:
+	 * sandbox_found(), then backend_attached(); or that alone, with why not. Several may be
+	 * under way. A look-up of its name does this, so `ls -l` does it for every one that list()
+	 * told of: where the network is between, answer from what list() told, with a `dormant`
+	 * sandbox. NULL where list is.
+	 */
+	void (*attach)(struct backend *b, const char *id);
+
+	/* Session and name of a running sandbox have changed: the next mount is to find it under these.
+	 * NULL where they are fixed. */
+	void (*renamed)(struct backend *b, struct sandbox *s);
+
 	/* Adds what it knows to the JSON of `info`. */
 	void (*describe)(struct backend *b, struct sandbox *s, cJSON *info);
 
@@ -102,9 +121,24 @@ struct sandbox_leftover {
 	const struct config *config; /* effective */
 	time_t created;
 	bool kept; /* its mount let it live on purpose: this one does so too */
+	/* It is known to run, and its agent is only to be reached when that is needed: by start(). */
+	bool dormant;
 	void *instance;
 };
 struct sandbox *sandbox_found(const struct sandbox_leftover *found);
+
+/* What stop() began has failed: it may run on. Its state stays `terminating`; another stop tries again. */
+void sandbox_stop_failed(struct sandbox *s, const struct error *why);
+
+/* One answer to list(), and their end; `why` NULL when that was all, else why it cannot be told. */
+void backend_shows(const char *id);
+void backend_showed(const struct error *why);
+/* The end of attach(); `why` is for where there was no sandbox_found(), and says ENOENT when there is none.
+ */
+void backend_attached(const char *id, const struct error *why);
+
+/* The backend has a name of its own for it: from now on sandbox_id() gives that. */
+void sandbox_set_id(struct sandbox *s, const char *id);
 
 /* --- The one lock --- */
 

@@ -86,7 +86,8 @@ void mount_wait_arrivals(unsigned ms)
 
 static void leave(struct sandbox *s)
 {
-	if (the_mount.settings.keep || s->kept) {
+	/* One that was only attached to is its maker's to end. */
+	if (the_mount.settings.keep || s->kept || sandbox_session(s) == the_mount.strays) {
 		if (s->began && s->state < SANDBOX_COMPLETED)
 			the_mount.backend->ops->keep(the_mount.backend, s);
 		else
@@ -96,21 +97,26 @@ static void leave(struct sandbox *s)
 	}
 }
 
+static void leave_all(struct session *session)
+{
+	struct object *sandbox;
+
+	for (uint64_t after = 0; (sandbox = object_next(&session->object, after));) {
+		after = sandbox->serial;
+		leave((struct sandbox *)sandbox);
+	}
+}
+
 unsigned mount_end(unsigned ms)
 {
-	struct object *session, *sandbox;
-	uint64_t after;
 	unsigned left;
 
 	core_lock();
 	the_mount.ending = true;
-	list_each (pos, &the_mount.object.children) {
-		session = container_of(pos, struct object, sibling);
-		for (after = 0; (sandbox = object_next(session, after));) {
-			after = sandbox->serial;
-			leave((struct sandbox *)sandbox);
-		}
-	}
+	list_each (pos, &the_mount.object.children)
+		leave_all((struct session *)container_of(pos, struct object, sibling));
+	if (the_mount.strays)
+		leave_all(the_mount.strays);
 	/* Readers of the events hear the end of the last sandbox, and then of the log. */
 	mount_progress();
 	core_unlock();

@@ -26,6 +26,8 @@ struct mount {
 	struct config defaults; /* .ctl/defaults */
 	struct error error;
 	struct stream events;
+	struct session *strays; /* whose sandboxes were attached to and belong to no session; or NULL. Not
+				   listed */
 	time_t since;
 	bool ending;
 	unsigned living;   /* sandboxes not yet removed or kept, listed or not */

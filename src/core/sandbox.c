@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "core/events.h"
 #include "core/mount.h"
+#include "core/roster.h"
 #include "core/session.h"
 #include "core/waiter.h"
 
@@ -31,8 +32,7 @@ struct session *sandbox_session(const struct sandbox *s)
 	return (struct session *)s->object.parent;
 }
 
-/* The one place where the state changes. */
-static void set_state(struct sandbox *s, enum sandbox_state state)
+void sandbox_set_state(struct sandbox *s, enum sandbox_state state)
 {
 	if (s->state == state)
 		return;
@@ -50,6 +50,7 @@ static void destroy(struct object *o)
 
 	config_free(&s->own);
 	config_free(&s->effective);
+	free(s->old_name);
 	if (s->spool_dir >= 0)
 		close(s->spool_dir);
 	free(s->by_id);
@@ -69,7 +70,7 @@ static void make_id(char id[SANDBOX_ID_MAX + 1])
 	id[sizeof random] = '\0';
 }
 
-static struct sandbox *new_sandbox(struct session *session, const char *name)
+struct sandbox *sandbox_new(struct session *session, const char *name)
 {
 	struct sandbox *s = calloc(1, sizeof *s);
 
@@ -104,10 +105,11 @@ int sandbox_make(struct session *session, const char *name, struct error *err)
 		return error_set(err, EEXIST, "EXISTS", "there is a sandbox %s already", name);
 	if (session->closed || the_mount.ending)
 		return error_set(err, ESHUTDOWN, "SESSION_CLOSED", "the session is closed");
-	s = new_sandbox(session, name);
+	s = sandbox_new(session, name);
 	if (!s)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
 	make_id(s->id);
+	roster_enter(s);
 	the_mount.totals.sandboxes++;
 	event_sandbox(s);
 	return 0;
@@ -219,7 +221,7 @@ static void settle(struct sandbox *s, enum sandbox_state state, const struct err
 	/* Later failures, such as of a late command, are not why. */
 	if (state == SANDBOX_FAILED || (s->began && !s->stopping))
 		s->cause = s->error;
-	set_state(s, state);
+	sandbox_set_state(s, state);
 	core_wake(&s->startup);
 	core_wake(&s->inbox.waiters);
 	if (s->front) {
@@ -228,10 +230,20 @@ static void settle(struct sandbox *s, enum sandbox_state state, const struct err
 	}
 }
 
+/* One that was attached to without its agent. */
+static void wake_up(struct sandbox *s)
+{
+	s->dormant = false;
+	sandbox_set_state(s, SANDBOX_CREATING);
+	the_mount.backend->ops->start(the_mount.backend, s);
+}
+
 int sandbox_need(struct sandbox *s, struct error *err)
 {
 	int rc = sandbox_refuses_commands(s, err);
 
+	if (rc == 0 && s->dormant)
+		wake_up(s);
 	if (rc || s->began)
 		return rc;
 	if (sandbox_config_effective(s, &s->effective))
@@ -247,7 +259,7 @@ int sandbox_need(struct sandbox *s, struct error *err)
 	}
 	s->began = true;
 	the_mount.totals.started++;
-	set_state(s, SANDBOX_PENDING);
+	sandbox_set_state(s, SANDBOX_PENDING);
 	the_mount.backend->ops->start(the_mount.backend, s);
 	return 0;
 }
@@ -261,7 +273,7 @@ void sandbox_stop(struct sandbox *s, uint32_t grace_ms)
 		return;
 	}
 	s->stopping = true;
-	set_state(s, SANDBOX_TERMINATING);
+	sandbox_set_state(s, SANDBOX_TERMINATING);
 	if (s->channel)
 		channel_shutdown(s->channel, grace_ms);
 	the_mount.backend->ops->stop(the_mount.backend, s, grace_ms);
@@ -285,6 +297,7 @@ void sandbox_drop(struct sandbox *s)
 {
 	object_ref(&s->object);
 	object_remove(&s->object);
+	roster_leave(s);
 	s->torn_down = true;
 	if (s->began && s->state < SANDBOX_COMPLETED) {
 		sandbox_stop(s, STOP_GRACE_MS);
@@ -312,7 +325,12 @@ void sandbox_set_error(struct sandbox *s, const struct error *err)
 void sandbox_creating(struct sandbox *s)
 {
 	if (s->state == SANDBOX_PENDING)
-		set_state(s, SANDBOX_CREATING);
+		sandbox_set_state(s, SANDBOX_CREATING);
+}
+
+void sandbox_stop_failed(struct sandbox *s, const struct error *why)
+{
+	sandbox_set_error(s, why);
 }
 
 void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir)
@@ -333,6 +351,7 @@ static void arrived(struct sandbox *s)
 		s->arriving = false;
 		the_mount.arriving--;
 		mount_progress();
+		roster_arrived(s);
 	}
 }
 
@@ -342,7 +361,7 @@ void sandbox_ready(struct sandbox *s)
 
 	if (s->state < SANDBOX_RUNNING) {
 		s->started = time(NULL);
-		set_state(s, SANDBOX_RUNNING);
+		sandbox_set_state(s, SANDBOX_RUNNING);
 	}
 	if (s->main)
 		process_send(s->main);
@@ -389,44 +408,9 @@ void sandbox_removed(struct sandbox *s)
 	if (s->latest)
 		object_unref(&s->latest->object);
 	s->latest = NULL;
+	roster_leave(s);
 	object_remove(&s->object);
 	the_mount.living--;
 	mount_progress();
 	object_unref(&s->object);
-}
-
-/* A session of that name, made if need be. */
-static struct session *session_for(const char *name)
-{
-	struct object *o = object_child(&the_mount.object, name);
-
-	if (!o && session_make(name, NULL) == 0)
-		o = object_child(&the_mount.object, name);
-	return (struct session *)o;
-}
-
-struct sandbox *sandbox_found(const struct sandbox_leftover *found)
-{
-	const struct config *level = found->config;
-	struct session *session = session_for(found->session);
-	char name[NAME_MAX_BYTES + 1];
-	struct sandbox *s;
-
-	if (!session || object_name_check(found->name))
-		return NULL;
-	/* Two mounts may have used one name: the second gets its id as its name. */
-	snprintf(name, sizeof name, "%s",
-		 object_child(&session->object, found->name) ? found->id : found->name);
-	s = new_sandbox(session, name);
-	if (!s || config_merge(&level, 1, &s->effective))
-		return NULL;
-	snprintf(s->id, sizeof s->id, "%s", found->id);
-	s->created = s->started = found->created;
-	s->kept = found->kept;
-	s->instance = found->instance;
-	s->began = true;
-	s->arriving = true;
-	the_mount.arriving++;
-	set_state(s, SANDBOX_CREATING);
-	return s;
 }

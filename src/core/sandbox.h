@@ -56,6 +56,8 @@ struct sandbox {
 	bool stopping;	/* we asked for its end */
 	bool arriving;	/* of an earlier mount, and its agent has not reported yet */
 	bool torn_down; /* rmdir or unmount: removed as soon as it has ended */
+	bool dormant;	/* runs, but its agent was not asked for yet */
+	char *old_name; /* of one that was attached to: what it was called by who made it; or NULL */
 	uint64_t commands, succeeded, nonzero, failures; /* commands given, and how they ended */
 	/* The front end's data about its files, and how to tell it that they are gone. */
 	void *front;
@@ -88,6 +90,13 @@ int sandbox_config_effective(struct sandbox *s, struct config *ret);
 
 /* The JSON of `info`, with a newline. 0 or -ENOMEM. */
 int sandbox_info(struct sandbox *s, struct buf *out);
+
+/* --- Between the files of the core --- */
+
+/* A declared one, without an id. NULL: no memory. */
+struct sandbox *sandbox_new(struct session *session, const char *name);
+/* The one place where the state changes. */
+void sandbox_set_state(struct sandbox *s, enum sandbox_state state);
 
 /* --- Between processes and their sandbox --- */
 

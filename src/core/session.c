@@ -15,6 +15,30 @@ static void destroy(struct object *o)
 	free(s);
 }
 
+static struct session *new_session(const char *name)
+{
+	struct session *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return NULL;
+	stream_init(&s->events, NULL);
+	if (object_add(&s->object, OBJECT_SESSION, &the_mount.object, name, destroy)) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+struct session *session_of_strays(void)
+{
+	if (the_mount.strays)
+		return the_mount.strays;
+	the_mount.strays = new_session("");
+	if (the_mount.strays)
+		object_remove(&the_mount.strays->object);
+	return the_mount.strays;
+}
+
 int session_make(const char *name, struct error *err)
 {
 	struct session *s;
@@ -30,14 +54,9 @@ int session_make(const char *name, struct error *err)
 		return error_set(err, EEXIST, "EXISTS", "there is a session %s already", name);
 	if (the_mount.ending)
 		return error_set(err, ESHUTDOWN, "UNMOUNTING", "the mount is being ended");
-	s = calloc(1, sizeof *s);
+	s = new_session(name);
 	if (!s)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
-	stream_init(&s->events, NULL);
-	if (object_add(&s->object, OBJECT_SESSION, &the_mount.object, name, destroy)) {
-		free(s);
-		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
-	}
 	object_unref(&s->object); /* the listing's reference keeps it */
 	return 0;
 }

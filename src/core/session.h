@@ -18,5 +18,8 @@ struct session {
 int session_make(const char *name, struct error *err);
 /* rmdir: -ENOTEMPTY while it has sandboxes. */
 int session_drop(struct session *s, struct error *err);
+/* The session without a name of sandboxes that were attached to by their ids; made when first asked for.
+ * NULL: no memory. */
+struct session *session_of_strays(void);
 /* ctl close: stops all its sandboxes at once; it takes no new ones. */
 void session_close(struct session *s);

@@ -73,6 +73,37 @@ static bool lookup_below_fs(struct request *r, struct pending *p)
 	return true;
 }
 
+/* A name that is known elsewhere. */
+static bool lookup_sought(struct request *r, struct pending *p)
+{
+	struct fuse_entry_param entry;
+	struct list *wait_list = NULL;
+	struct spot dir, s;
+	int rc;
+
+	core_lock();
+	rc = tree_resolve(r->ino, &dir);
+	if (rc == 0)
+		rc = tree_seek(&dir, r->name, &wait_list);
+	if (rc == -EAGAIN) {
+		rc = wait_on(p, wait_list) ? -EINTR : 1;
+		if (rc == 1) {
+			core_unlock();
+			return false;
+		}
+	}
+	if (rc == 0)
+		rc = tree_lookup(&dir, r->name, &s);
+	if (rc == 0)
+		spot_entry(&s, &entry);
+	core_unlock();
+	if (rc)
+		fuse_reply_err(r->req, -rc);
+	else
+		fuse_reply_entry(r->req, &entry);
+	return true;
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct request r = {.req = req, .ino = parent, .attempt = lookup_below_fs};
@@ -98,6 +129,13 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	if (rc == 0)
 		rc = tree_lookup(&dir, name, &s);
+	if (rc == -ENOENT && dir.node->children && dir.node->children->seek) {
+		core_unlock();
+		strcpy(r.name, name);
+		r.attempt = lookup_sought;
+		request_run(&r);
+		return;
+	}
 	if (rc == 0)
 		spot_entry(&s, &entry);
 	core_unlock();

@@ -358,15 +358,27 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, 
 
 /* --- Directories --- */
 
-/* A listing of proc/ comes after the text that is on its way. */
+/* A listing of proc/ comes after the text that is on its way, one of what is known elsewhere after the
+ * answer.
+ */
 static bool try_opendir(struct request *r, struct pending *p)
 {
+	struct list *wait_list = NULL;
 	struct sandbox *sandbox;
 	struct spot s;
 	int rc;
 
 	core_lock();
 	rc = tree_resolve(r->ino, &s);
+	if (rc == 0)
+		rc = tree_seek(&s, NULL, &wait_list);
+	if (rc == -EAGAIN) {
+		rc = wait_on(p, wait_list) ? -EINTR : 1;
+		if (rc == 1) {
+			core_unlock();
+			return false;
+		}
+	}
 	if (rc == 0 && s.node->graft && ((struct sandbox *)s.object)->state >= SANDBOX_TERMINATING)
 		rc = -ESHUTDOWN;
 	if (rc == 0 && s.node->result) {

@@ -11,7 +11,7 @@
 
 static void place_of(const struct handle *h, struct place *ret)
 {
-	struct spot s = {h->object, h->node, 0};
+	struct spot s = {.object = h->object, .node = h->node};
 
 	tree_place(&s, ret);
 	if (h->bound)

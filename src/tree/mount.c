@@ -40,6 +40,7 @@ static const struct node ctl_rows[] = {
      .follow = true},
     {"error", 0444, "the last failure anywhere, as a sentence", .show = mount_error_show},
     {"defaults", 0755, "settings for all new sandboxes", .rows = mount_default_rows},
+    {"sandboxes", 0755, "every sandbox there is to be had, by its id", .children = &known_sandboxes},
     {0},
 };
 
@@ -54,7 +55,8 @@ static int drop_session(struct object *child, struct error *err)
 	return session_drop((struct session *)child, err);
 }
 
-const struct children sessions = {OBJECT_SESSION, session_rows, make_session, drop_session, false};
+const struct children sessions = {
+    .kind = OBJECT_SESSION, .rows = session_rows, .make = make_session, .drop = drop_session};
 
 const struct node mount_rows[] = {
     {".ctl", 0755, "the mount itself", .rows = ctl_rows},

@@ -34,6 +34,18 @@ struct children {
 	int (*make)(const struct place *at, const char *name, struct error *err); /* mkdir */
 	int (*drop)(struct object *child, struct error *err);			  /* rmdir */
 	bool come_and_go; /* names also change without a mkdir or rmdir: the kernel must not remember them */
+	/*
+	 * Where they are not the directory's own objects but seen here once more, under other names;
+	 * NULL else. `next` has NULL for what has a name and no object yet.
+	 */
+	struct object *(*find)(const struct place *at, const char *name);
+	const char *(*next)(const struct place *at, uint64_t *cursor, struct object **ret);
+	unsigned (*count)(const struct place *at);
+	/*
+	 * Where names are known elsewhere: has `name` be found (NULL: all of them). 0 when `find` and
+	 * `next` now tell all; -EAGAIN: wait on *ret_wait and ask again; else why it cannot be known.
+	 */
+	int (*seek)(const struct place *at, const char *name, struct list **ret_wait, struct error *err);
 };
 
 /* NULL name ends a table. Exactly one behaviour a row, but that show may go with store or submit. */
@@ -63,7 +75,7 @@ struct node {
 };
 
 extern const struct node mount_rows[], session_rows[], sandbox_rows[], process_rows[];
-extern const struct children sessions, sandboxes, processes;
+extern const struct children sessions, sandboxes, processes, known_sandboxes;
 
 /* The rows of config/ and of both defaults/ levels: one per setting. */
 extern struct node config_rows[], session_default_rows[], mount_default_rows[];

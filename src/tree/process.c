@@ -120,4 +120,8 @@ static int drop_process(struct object *child, struct error *err)
 	return 0;
 }
 
-const struct children processes = {OBJECT_PROCESS, process_rows, make_process, drop_process, true};
+const struct children processes = {.kind = OBJECT_PROCESS,
+				   .rows = process_rows,
+				   .make = make_process,
+				   .drop = drop_process,
+				   .come_and_go = true};

@@ -51,7 +51,8 @@ static int drop_sandbox(struct object *child, struct error *err)
 	return 0;
 }
 
-const struct children sandboxes = {OBJECT_SANDBOX, sandbox_rows, make_sandbox, drop_sandbox, false};
+const struct children sandboxes = {
+    .kind = OBJECT_SANDBOX, .rows = sandbox_rows, .make = make_sandbox, .drop = drop_sandbox};
 
 const struct node session_rows[] = {
     {".ctl", 0755, "the session itself", .rows = ctl_rows},

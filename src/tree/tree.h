@@ -11,11 +11,15 @@
  * spot is made of the object's serial and the row's index, so that nothing is
  * kept per file, however many the kernel knows. Bits: 8 row, 16 nonce (so that
  * an open can have an inode of its own), 39 serial; the top bit is not ours.
+ * The top bit of the nonce is set for what was reached by the id of a sandbox: a
+ * directory that is in two places must be two inodes. But fs/ is one: what the
+ * kernel keeps of the files below it must not be there twice.
  */
 struct spot {
-	struct object *object; /* borrowed */
+	struct object *object; /* borrowed; NULL for a name in a list that has none yet */
 	const struct node *node;
 	unsigned row;
+	bool by_id; /* below .ctl/sandboxes/ */
 };
 
 #define TREE_ROOT 1 /* as FUSE wants it: serial 0, row 1 */
@@ -32,8 +36,13 @@ uint64_t tree_number(const struct spot *s);
 uint64_t tree_fresh_number(const struct spot *s);
 void tree_place(const struct spot *s, struct place *ret);
 
-/* -ENOENT, or -ENOTDIR. */
+/* -ENOENT, or -ENOTDIR. Looks at what is known here. */
 int tree_lookup(const struct spot *dir, const char *name, struct spot *ret);
+/*
+ * Has the names of a directory, or that one, be known that are known elsewhere: 0, at once
+ * where there are no such; -EAGAIN: wait on *ret_wait and ask again; or why they cannot be.
+ */
+int tree_seek(const struct spot *dir, const char *name, struct list **ret_wait);
 /* The entry behind `cursor` (0 at first, then what the last call left there); false at the end. */
 bool tree_next(const struct spot *dir, uint64_t *cursor, struct spot *ret, const char **ret_name);
 /* The directory it is in; the root's is the root. */

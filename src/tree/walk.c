@@ -9,6 +9,7 @@
 #define NONCE_BITS   16
 #define ROWS_MAX     (1u << ROW_BITS)
 #define SERIAL_SHIFT (ROW_BITS + NONCE_BITS)
+#define NO_NUMBER    0xffffffffu /* what FUSE lists for an inode that is not known */
 
 /* The rows of one kind of object, nested directories flattened; index 1 is its own directory. */
 struct flat {
@@ -66,9 +67,11 @@ void tree_init(void)
 	}
 }
 
-static struct spot spot_at(struct object *o, unsigned row)
+#define BY_ID (1ull << (ROW_BITS + NONCE_BITS - 1))
+
+static struct spot spot_at(struct object *o, unsigned row, bool by_id)
 {
-	return (struct spot){o, flats[o->kind].node[row], row};
+	return (struct spot){o, flats[o->kind].node[row], row, by_id};
 }
 
 /* --- Numbers --- */
@@ -80,20 +83,22 @@ int tree_resolve(uint64_t number, struct spot *ret)
 
 	if (!o || row == 0 || row > flats[o->kind].count)
 		return -ESTALE;
-	*ret = spot_at(o, row);
+	*ret = spot_at(o, row, number & BY_ID);
 	return 0;
 }
 
 uint64_t tree_number(const struct spot *s)
 {
-	return s->object->serial << SERIAL_SHIFT | s->row;
+	if (!s->object)
+		return NO_NUMBER;
+	return s->object->serial << SERIAL_SHIFT | (s->by_id && !s->node->graft ? BY_ID : 0) | s->row;
 }
 
 uint64_t tree_fresh_number(const struct spot *s)
 {
 	static uint64_t nonce;
 
-	return tree_number(s) | (++nonce & ((1u << NONCE_BITS) - 1)) << ROW_BITS;
+	return tree_number(s) | (++nonce & ((1u << (NONCE_BITS - 1)) - 1)) << ROW_BITS;
 }
 
 void tree_place(const struct spot *s, struct place *ret)
@@ -117,29 +122,72 @@ void tree_place(const struct spot *s, struct place *ret)
 
 /* --- Names --- */
 
+static struct spot child_at(const struct spot *dir, struct object *child)
+{
+	return spot_at(child, 1, dir->by_id || dir->node->children == &known_sandboxes);
+}
+
 int tree_lookup(const struct spot *dir, const char *name, struct spot *ret)
 {
 	const struct flat *f = &flats[dir->object->kind];
 	struct object *child;
+	struct place at;
 
 	if (!tree_is_directory(dir))
 		return -ENOTDIR;
 	for (unsigned i = 2; i <= f->count; i++) {
 		if (f->parent[i] == dir->row && strcmp(f->node[i]->name, name) == 0) {
-			*ret = spot_at(dir->object, i);
+			*ret = spot_at(dir->object, i, dir->by_id);
 			return 0;
 		}
 	}
 	if (!dir->node->children)
 		return -ENOENT;
-	child = object_child(dir->object, name);
+	if (dir->node->children->find) {
+		tree_place(dir, &at);
+		child = dir->node->children->find(&at, name);
+	} else {
+		child = object_child(dir->object, name);
+	}
 	if (!child)
 		return -ENOENT;
-	*ret = spot_at(child, 1);
+	*ret = child_at(dir, child);
 	return 0;
 }
 
-/* Cursors: a row's index, then ROWS_MAX + the serial of the last child listed. */
+int tree_seek(const struct spot *dir, const char *name, struct list **ret_wait)
+{
+	const struct children *c = dir->node->children;
+	struct error err = {0};
+	struct place at;
+	int rc;
+
+	if (!c || !c->seek)
+		return 0;
+	tree_place(dir, &at);
+	rc = c->seek(&at, name, ret_wait, &err);
+	if (rc && rc != -EAGAIN && rc != -ENOENT)
+		tree_keep_error(&at, &err);
+	return rc;
+}
+
+static bool next_seen(const struct spot *dir, uint64_t *cursor, struct spot *ret, const char **ret_name)
+{
+	uint64_t last = *cursor < ROWS_MAX ? 0 : *cursor - ROWS_MAX;
+	struct object *child = NULL;
+	struct place at;
+
+	tree_place(dir, &at);
+	*ret_name = dir->node->children->next(&at, &last, &child);
+	if (!*ret_name)
+		return false;
+	*cursor = ROWS_MAX + last;
+	*ret =
+	    child ? child_at(dir, child) : (struct spot){.node = &roots[dir->node->children->kind], .row = 1};
+	return true;
+}
+
+/* Cursors: a row's index, then ROWS_MAX + the serial (or what else `next` counts by) of the last child. */
 bool tree_next(const struct spot *dir, uint64_t *cursor, struct spot *ret, const char **ret_name)
 {
 	const struct flat *f = &flats[dir->object->kind];
@@ -148,18 +196,20 @@ bool tree_next(const struct spot *dir, uint64_t *cursor, struct spot *ret, const
 	for (uint64_t i = *cursor + 1; *cursor < ROWS_MAX && i <= f->count; i++) {
 		if (i >= 2 && f->parent[i] == dir->row) {
 			*cursor = i;
-			*ret = spot_at(dir->object, (unsigned)i);
+			*ret = spot_at(dir->object, (unsigned)i, dir->by_id);
 			*ret_name = ret->node->name;
 			return true;
 		}
 	}
 	if (!dir->node->children)
 		return false;
+	if (dir->node->children->next)
+		return next_seen(dir, cursor, ret, ret_name);
 	child = object_next(dir->object, *cursor < ROWS_MAX ? 0 : *cursor - ROWS_MAX);
 	if (!child)
 		return false;
 	*cursor = ROWS_MAX + child->serial;
-	*ret = spot_at(child, 1);
+	*ret = child_at(dir, child);
 	*ret_name = child->name;
 	return true;
 }
@@ -168,14 +218,21 @@ void tree_parent(const struct spot *s, struct spot *ret)
 {
 	struct object *up = s->object->parent;
 
+	bool by_id = s->by_id;
+
 	if (s->row != 1) {
-		*ret = spot_at(s->object, flats[s->object->kind].parent[s->row]);
+		*ret = spot_at(s->object, flats[s->object->kind].parent[s->row], by_id);
 		return;
 	}
-	*ret = up ? spot_at(up, 1) : *s;
+	if (by_id && s->object->kind == OBJECT_SANDBOX) {
+		up = &the_mount.object;
+		by_id = false;
+	}
+	*ret = up ? spot_at(up, 1, by_id) : *s;
 	for (unsigned i = 2; up && i <= flats[up->kind].count; i++)
-		if (flats[up->kind].node[i]->children)
-			*ret = spot_at(up, i); /* proc/ */
+		if (flats[up->kind].node[i]->children &&
+		    flats[up->kind].node[i]->children->kind == s->object->kind)
+			*ret = spot_at(up, i, by_id); /* proc/, or .ctl/sandboxes/ */
 }
 
 /* --- Making and removing --- */
@@ -200,7 +257,7 @@ int tree_mkdir(const struct spot *dir, const char *name, struct spot *ret)
 
 	if (tree_lookup(dir, name, &known) == 0)
 		return -EEXIST;
-	if (!dir->node->children)
+	if (!dir->node->children || !dir->node->children->make)
 		return -EPERM;
 	tree_place(dir, &at);
 	rc = dir->node->children->make(&at, name, &err);
@@ -241,8 +298,14 @@ bool tree_is_directory(const struct spot *s)
 static unsigned count_directories(const struct spot *dir)
 {
 	const struct flat *f = &flats[dir->object->kind];
-	unsigned count = dir->node->children ? dir->object->child_count : 0;
+	const struct children *c = dir->node->children;
+	unsigned count = c && !c->count ? dir->object->child_count : 0;
+	struct place at;
 
+	if (c && c->count) {
+		tree_place(dir, &at);
+		count = c->count(&at);
+	}
 	for (unsigned i = 2; i <= f->count; i++)
 		if (f->parent[i] == dir->row &&
 		    (f->node[i]->rows || f->node[i]->children || f->node[i]->graft))
@@ -307,7 +370,7 @@ bool tree_name_changes(const struct spot *s)
 	const struct node *n = s->node;
 
 	if (s->row == 1)
-		return s->object->kind == OBJECT_PROCESS;
+		return s->object->kind == OBJECT_PROCESS || s->by_id;
 	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
 	return n->sink || n->stream || (n->show && !n->submit);
 }

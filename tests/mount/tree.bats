@@ -5,7 +5,7 @@ load helpers
 
 @test "the mount, a session and a sandbox hold what they should" {
 	same '.ctl s' "$(echo $(ls -A "$M"))"
-	same 'README backend defaults error events stats version' "$(echo $(LC_ALL=C ls "$M/.ctl"))"
+	same 'README backend defaults error events sandboxes stats version' "$(echo $(LC_ALL=C ls "$M/.ctl"))"
 	same '.ctl box' "$(echo $(ls -A "$S"))"
 	same 'ctl defaults error events' "$(echo $(ls "$S/.ctl"))"
 	same 'cmd config ctl error fs id info logs proc state status stderr stderr.log stdin stdout stdout.log wait' \
@@ -25,7 +25,6 @@ load helpers
 		[ ! -e "$B/$f" ]
 	done
 	[ ! -e "$S/.ctl/functions" ]
-	[ ! -e "$M/.ctl/sandboxes" ]
 }
 
 @test "names of sessions and sandboxes: 1 to 48 of [A-Za-z0-9._-], letter or digit at both ends" {

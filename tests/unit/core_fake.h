@@ -121,6 +121,28 @@ static void fake_keep(struct backend *b, struct sandbox *s)
 	fake_of(s)->keeps++;
 }
 
+static unsigned fake_lists, fake_attaches, fake_renames;
+
+static void fake_list(struct backend *b)
+{
+	(void)b;
+	fake_lists++;
+}
+
+static void fake_attach(struct backend *b, const char *id)
+{
+	(void)b;
+	assert_true(*id);
+	fake_attaches++;
+}
+
+static void fake_renamed(struct backend *b, struct sandbox *s)
+{
+	(void)b;
+	assert_non_null(fake_of(s));
+	fake_renames++;
+}
+
 static int fake_root(struct backend *b, struct sandbox *s)
 {
 	(void)b;
@@ -149,6 +171,9 @@ static const struct backend_ops fake_ops = {
     .stop = fake_stop,
     .remove = fake_remove,
     .keep = fake_keep,
+    .list = fake_list,
+    .attach = fake_attach,
+    .renamed = fake_renamed,
     .root = fake_root,
     .describe = fake_describe,
     .close = fake_end,

@@ -218,6 +218,31 @@ static struct sandbox *sandbox_make(const char *id, const char *session, const c
 	return s;
 }
 
+/* --- What else is in the store --- */
+
+static char shown[16][41];
+static unsigned shown_count, listings_ended, attaching_ended;
+static struct error attach_why;
+
+void backend_shows(const char *id)
+{
+	assert_true(shown_count < sizeof shown / sizeof *shown);
+	snprintf(shown[shown_count++], 41, "%s", id);
+}
+
+void backend_showed(const struct error *why)
+{
+	assert_null(why);
+	listings_ended++;
+}
+
+void backend_attached(const char *id, const struct error *why)
+{
+	assert_true(*id);
+	attach_why = why ? *why : (struct error){0};
+	attaching_ended++;
+}
+
 struct sandbox *sandbox_found(const struct sandbox_leftover *l)
 {
 	const struct config *levels[] = {l->config};

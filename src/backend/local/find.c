@@ -16,8 +16,7 @@
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-/* A pidfd of the agent meta.json speaks of, -1 when it is dead. */
-static int living_agent(const struct meta *m)
+int local_living_agent(const struct meta *m)
 {
 	struct pollfd end = {.events = POLLIN};
 	char boot[40];
@@ -65,8 +64,7 @@ static void posted_watch(void *arg)
 	instance_watch(arg);
 }
 
-/* Takes over a living one; `i` is consumed. */
-static void adopt(struct instance *i)
+bool local_adopt(struct instance *i)
 {
 	struct sandbox_leftover found = {
 	    .id = i->meta.id,
@@ -94,15 +92,15 @@ static void adopt(struct instance *i)
 		} else {
 			instance_release(i);
 		}
-		return;
+		return false;
 	}
 	sandbox_connected(i->sandbox, pipe, i->spool);
 	i->socket = i->spool = -1;
 	log_info("took over sandbox %s (%s/%s)", i->meta.id, i->meta.session, i->meta.name);
+	return true;
 }
 
-/* Fills `i` from its directory; 0 dead, 1 alive, -errno when it is to be left alone. */
-static int examine(struct instance *i, const char *id, struct error *err)
+int local_examine(struct instance *i, const char *id, struct error *err)
 {
 	int rc = meta_read(i->home.dir, &i->meta, err);
 
@@ -114,7 +112,7 @@ static int examine(struct instance *i, const char *id, struct error *err)
 		return rc;
 	if (strcmp(i->meta.id, id))
 		return error_set(err, EINVAL, "BAD_META", "meta.json is about another sandbox");
-	i->agent_fd = living_agent(&i->meta);
+	i->agent_fd = local_living_agent(&i->meta);
 	i->spool = openat(i->home.dir, "spool", OPEN_DIR);
 	if (i->agent_fd < 0)
 		return i->spool >= 0 && spool_in_use(i->spool)
@@ -139,9 +137,9 @@ static void each_leftover(void *arg, const char *id, struct home home)
 		return;
 	}
 	i->home = home;
-	rc = examine(i, id, &err);
+	rc = local_examine(i, id, &err);
 	if (rc > 0) {
-		adopt(i);
+		local_adopt(i);
 	} else if (rc == 0) {
 		log_info("deleting the remains of sandbox %s", id);
 		instance_remove(i);

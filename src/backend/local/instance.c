@@ -15,6 +15,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+void local_job_begins(struct local *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->jobs++;
+	pthread_mutex_unlock(&l->lock);
+}
+
+void local_job_ends(struct local *l)
+{
+	pthread_mutex_lock(&l->lock);
+	if (--l->jobs == 0)
+		pthread_cond_broadcast(&l->idle);
+	pthread_mutex_unlock(&l->lock);
+}
+
 struct instance *instance_new(struct local *l, struct sandbox *s)
 {
 	struct instance *i = calloc(1, sizeof *i);
@@ -27,9 +42,7 @@ struct instance *instance_new(struct local *l, struct sandbox *s)
 	i->agent_fd = i->socket = i->spool = -1;
 	i->exit_code = -1;
 	i->handles = 1;
-	pthread_mutex_lock(&l->lock);
-	l->jobs++;
-	pthread_mutex_unlock(&l->lock);
+	local_job_begins(l);
 	return i;
 }
 
@@ -52,10 +65,7 @@ static void drop_handle(struct instance *i)
 	close_fd(&i->socket);
 	close_fd(&i->spool);
 	free(i);
-	pthread_mutex_lock(&l->lock);
-	if (--l->jobs == 0)
-		pthread_cond_broadcast(&l->idle);
-	pthread_mutex_unlock(&l->lock);
+	local_job_ends(l);
 }
 
 static void handle_closed(uv_handle_t *handle)
@@ -241,6 +251,10 @@ static void leave_done(void *arg)
 void instance_remove(struct instance *i)
 {
 	i->phase = PHASE_LEAVING;
+	if (i->noting) {
+		i->next = instance_remove;
+		return;
+	}
 	if (!loop_work(remove_work, leave_done, i))
 		return;
 	/* Without memory it stays on disk: the next mount finds and deletes it. */
@@ -268,6 +282,10 @@ void instance_keep(struct instance *i)
 		return;
 	}
 	i->phase = PHASE_LEAVING;
+	if (i->noting) {
+		i->next = instance_keep;
+		return;
+	}
 	if (!loop_work(keep_work, leave_done, i))
 		return;
 	log_warn("sandbox %s: out of memory", i->meta.id);

@@ -24,7 +24,7 @@ struct local {
 	uint64_t orphan_timeout_s;
 	pthread_mutex_t lock; /* jobs */
 	pthread_cond_t idle;
-	unsigned jobs; /* instances that are not freed yet */
+	unsigned jobs; /* instances that are not freed yet, and other work under way */
 };
 
 enum phase {
@@ -42,7 +42,10 @@ struct instance {
 	struct meta meta;
 	enum phase phase;
 	bool stopping;
-	bool keep_wanted; /* while it was launching */
+	bool keep_wanted;		  /* while it was launching */
+	bool noting;			  /* a pool thread writes meta.json */
+	bool note_again;		  /* it changed meanwhile */
+	void (*next)(struct instance *i); /* what has to wait for that: its removal or keeping; or NULL */
 	uint32_t grace_ms;
 	int agent_fd;	    /* pidfd; -1: not running */
 	int socket, spool;  /* from launch until the pipe has them */
@@ -77,3 +80,19 @@ void instance_keep(struct instance *i);
 
 /* Reports what is left in the store. Core lock held. */
 void local_find(struct backend *b);
+/* Fills `i` from its directory; 0 dead, 1 alive, -errno when it is to be left alone. */
+int local_examine(struct instance *i, const char *id, struct error *err);
+/* Takes over a living one; `i` is consumed. Core lock held; false when memory is out. */
+bool local_adopt(struct instance *i);
+/* A pidfd of the agent meta.json speaks of, -1 when it is dead. */
+int local_living_agent(const struct meta *m);
+
+/* Core lock held: what else is in the store, and taking over one of it. */
+void local_list(struct backend *b);
+void local_attach(struct backend *b, const char *id);
+/* Writes the sandbox's new session and name down. */
+void local_renamed(struct backend *b, struct sandbox *s);
+
+/* A job of the backend's that close() waits for. */
+void local_job_begins(struct local *l);
+void local_job_ends(struct local *l);

@@ -265,6 +265,20 @@ static int open_leftover(struct store *s, const char *id, struct home *h)
 	return rc;
 }
 
+int store_take(struct store *s, const char *id, struct home *ret)
+{
+	int scan, rc;
+
+	if (!store_valid_id(id))
+		return -ENOENT;
+	scan = lock_base(s, LOCK_EX);
+	if (scan < 0)
+		return scan;
+	rc = open_leftover(s, id, ret);
+	close(scan);
+	return rc;
+}
+
 void store_scan(struct store *s, void (*each)(void *arg, const char *id, struct home home), void *arg)
 {
 	int scan = lock_base(s, LOCK_EX);

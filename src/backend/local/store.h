@@ -40,6 +40,9 @@ int store_create(struct store *s, const char *id, struct home *ret, struct error
  */
 void store_scan(struct store *s, void (*each)(void *arg, const char *id, struct home home), void *arg);
 
+/* The same for one of them: 0, -ENOENT, -EWOULDBLOCK when a living mount owns it, or another -errno. */
+int store_take(struct store *s, const char *id, struct home *ret);
+
 void home_close(struct home *h);
 
 /* Whether `id` has the form of a sandbox's id. */
