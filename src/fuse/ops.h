@@ -19,9 +19,11 @@ struct front_settings {
 
 extern struct front_settings front;
 
-/* ops.c: names and attributes. ops_io.c: open files. Both fill their part of `ops`. */
+/* ops.c: names and attributes. ops_io.c: open files. ops_dirs.c: open directories. Each fills its part of
+ * `ops`. */
 void ops_names(struct fuse_lowlevel_ops *ops);
 void ops_files(struct fuse_lowlevel_ops *ops);
+void ops_directories(struct fuse_lowlevel_ops *ops);
 /* After the session's end: closes what programs had open when the mount was taken from under them. */
 void ops_files_end(void);
 

@@ -74,6 +74,7 @@ int serve_mount(const struct serve_options *options, struct error *err)
 	    .uid = getuid(), .gid = getgid(), .umask = options->umask, .answering = options->answering};
 	ops_names(&ops);
 	ops_files(&ops);
+	ops_directories(&ops);
 	serving.single_threaded = options->single_threaded;
 	snprintf(serving.mountpoint, sizeof serving.mountpoint, "%s", options->mountpoint);
 	serving.session = fuse_session_new(options->fuse_args, &ops, sizeof ops, NULL);
