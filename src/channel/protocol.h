@@ -31,7 +31,9 @@ enum stream_number { STREAM_OUT, STREAM_ERR, STREAMS };
 
 enum message {
 	/* daemon -> agent */
-	MSG_HELLO = 1, /* u32 magic, u32 version, u8 spool_mode */
+	MSG_HELLO = 1, /* u32 magic, u32 version, u8 spool_mode; then, of who has file handles to resume: u64
+			  life, a random number the daemon keeps as long as it runs. Another, or none:
+			  the agent drops all handles */
 	MSG_START,     /* id; struct start. An id already known is ignored: a START may be repeated */
 	MSG_INPUT,     /* id; u64 offset, then bytes to the end of the frame. Bytes before what was
 			  already received are skipped, so INPUT may be repeated; a gap is an error */
@@ -45,6 +47,7 @@ enum message {
 	MSG_FORGET,    /* id; KILL what still runs, drop the spool and the record */
 	MSG_SHUTDOWN,  /* u32 grace in ms: TERM to all, KILL after the grace, BYE, exit */
 	MSG_PING,      /* u64 cookie */
+	MSG_FILE,      /* id: a tag of the daemon's; struct file_request (channel/file_protocol.h) */
 
 	/* agent -> daemon */
 	MSG_WELCOME = 64, /* u32 magic, u32 version, u64 agent start (ns since the epoch) */
@@ -60,6 +63,8 @@ enum message {
 	MSG_PONG,    /* u64 cookie */
 	MSG_BYE,     /* text: why the agent ends (LIFETIME, ORPHANED, SHUTDOWN); the connection closes */
 	MSG_REFUSED, /* text: why the connection is closed (protocol error) */
+	MSG_FILE_REPLY,	  /* id: the request's; struct file_reply */
+	MSG_FILE_CHANGED, /* struct file_changed: what the daemon has seen of a file holds no more */
 };
 
 #define GREW_FULL    1u
