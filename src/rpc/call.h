@@ -1,0 +1,49 @@
+/*
+ * One call of a Connect service, with JSON: unary, or a stream of messages one
+ * or both ways. Loop thread only; every event comes from the loop, never from
+ * within a function of this header.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "rpc/endpoint.h"
+#include "rpc/status.h"
+
+#include <stdbool.h>
+
+enum call_kind {
+	CALL_UNARY,
+	CALL_SERVER_STREAM,
+	CALL_DUPLEX,
+};
+
+struct call_events {
+	/* One message of the other side, as JSON text that is valid during the call. */
+	void (*message)(void *owner, const char *text, size_t len);
+	/* There is room again after call_queued() was over CALL_QUEUE_HIGH. May be NULL. */
+	void (*writable)(void *owner);
+	/* Once, last; the call is freed after it. After success of a unary call there was one message. */
+	void (*ended)(void *owner, const struct rpc_status *status);
+};
+
+#define CALL_QUEUE_HIGH (1u << 20)
+
+/*
+ * Begins a call of "package.Service/Method" with `request` (JSON text) as its
+ * message, or its first one. `timeout_ms` 0: no deadline. NULL: out of memory.
+ */
+struct call *call_start(struct endpoint *e, enum call_kind kind, const char *method, const char *request,
+			size_t len, uint32_t timeout_ms, const struct call_events *events, void *owner);
+
+/* One more message of a duplex call: 0, -EFBIG or -ENOMEM. What is queued past CALL_QUEUE_HIGH should wait.
+ */
+int call_send(struct call *c, const char *message, size_t len);
+size_t call_queued(const struct call *c);
+/* No more messages will be sent; the answers go on. */
+void call_finish(struct call *c);
+
+/* While held no messages come, and soon the other side cannot send. */
+void call_hold(struct call *c, bool held);
+
+/* Resets the stream; no event comes any more and the call is gone. */
+void call_cancel(struct call *c);

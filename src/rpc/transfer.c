@@ -1,0 +1,277 @@
+/* One HTTP request of a call, as libcurl has it. */
+#include "rpc/transfer.h"
+
+#include "base/loop.h"
+#include "rpc/base_url.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#define ERROR_BODY_MAX (1u << 20) /* bytes of an answer that is no success */
+#define IN_HIGH	       (1u << 20) /* bytes that wait while a call is held */
+#define DEAD_MS	       20000u	  /* a connection on which nothing is acknowledged for so long is dead */
+#define KEEPALIVE_S    10L
+#define RESTARTS_MAX   5
+
+static size_t on_read(char *ret, size_t size, size_t count, void *arg)
+{
+	struct call *c = arg;
+	size_t room = size * count, left = c->out.len - c->sent;
+
+	if (!left && !c->out_ended) {
+		c->out_waits = true;
+		return CURL_READFUNC_PAUSE;
+	}
+	if (left > room)
+		left = room;
+	memcpy(ret, c->out.data + c->sent, left);
+	c->sent += left;
+	if (c->sent == c->out.len) {
+		buf_consume(&c->out, c->sent);
+		c->sent = 0;
+	}
+	if (c->was_full && call_queued(c) < CALL_QUEUE_HIGH)
+		call_has_news(c);
+	return left;
+}
+
+static size_t on_write(char *data, size_t size, size_t count, void *arg)
+{
+	struct call *c = arg;
+	size_t len = size * count;
+	long http = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &http);
+	if (http != 200 && c->in.len + len > ERROR_BODY_MAX)
+		len = ERROR_BODY_MAX - c->in.len; /* the rest of a page that says no is not wanted */
+	if (c->held && http == 200 && c->in.len > IN_HIGH) {
+		c->in_waits = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
+	if (buf_append(&c->in, data, len))
+		return 0;
+	if (c->kind != CALL_UNARY)
+		call_has_news(c);
+	return size * count;
+}
+
+/*
+ * libcurl 7.88, which Debian 12 has, sends the preface of HTTP/2 again when a
+ * request "with prior knowledge" joins a connection, and so breaks it. So over
+ * http:// one request opens a connection of its own with prior knowledge. All
+ * others are requests of plain HTTP/2, which may join it and must not open one:
+ * where there is none to join they are turned away here, before a byte was sent,
+ * and become the one that opens (transfer_restart()).
+ */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct call *c = arg;
+
+	(void)purpose;
+	if (c->endpoint->plain && c->endpoint->opener != c) {
+		c->refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static bool set_version(struct call *c)
+{
+	struct endpoint *e = c->endpoint;
+	long version = e->plain ? CURL_HTTP_VERSION_2_0 : CURL_HTTP_VERSION_2TLS;
+
+	if (e->plain && !e->opener && (!e->joinable || c->restarts)) {
+		e->opener = c;
+		version = CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+	}
+	return !curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, version) &&
+	       !curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, e->opener == c ? 1L : 0L);
+}
+
+static void opened(struct call *c, bool well)
+{
+	struct endpoint *e = c->endpoint;
+
+	if (e->opener != c)
+		return;
+	e->opener = NULL;
+	e->joinable = well;
+}
+
+bool transfer_restart(struct call *c)
+{
+	CURLM *multi = c->endpoint->multi;
+
+	opened(c, false);
+	if (!c->refused || c->restarts == RESTARTS_MAX)
+		return false;
+	c->refused = false;
+	c->restarts++;
+	c->problem[0] = '\0';
+	curl_multi_remove_handle(multi, c->easy);
+	return set_version(c) && !curl_multi_add_handle(multi, c->easy);
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *arg)
+{
+	static const char name[] = "x-request-id:";
+	struct call *c = arg;
+	size_t len = size * count, n = 0;
+
+	opened(c, true);
+	if (len < sizeof name || strncasecmp(data, name, sizeof name - 1))
+		return len;
+	for (size_t i = sizeof name - 1; i < len && n + 1 < sizeof c->status.request_id; i++)
+		if (data[i] > ' ' && data[i] < 127)
+			c->status.request_id[n++] = data[i];
+	c->status.request_id[n] = '\0';
+	return len;
+}
+
+/* A machine that slept, or a network that went away: the kernel gives up a connection in time. */
+static int on_new_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	unsigned ms = DEAD_MS;
+
+	(void)arg;
+	(void)purpose;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+	return CURL_SOCKOPT_OK;
+}
+
+static bool add_header(struct call *c, const char *text)
+{
+	struct curl_slist *longer = curl_slist_append(c->headers, text);
+
+	if (longer)
+		c->headers = longer;
+	return longer != NULL;
+}
+
+static bool add_headers(struct call *c, uint32_t timeout_ms)
+{
+	bool good = add_header(c, c->kind == CALL_UNARY ? "Content-Type: application/json"
+							: "Content-Type: application/connect+json") &&
+		    add_header(c, "Connect-Protocol-Version: 1") && add_header(c, "Expect:") &&
+		    add_header(c, "Accept:");
+	char text[48];
+
+	for (struct curl_slist *h = c->endpoint->headers; good && h; h = h->next)
+		good = add_header(c, h->data);
+	if (good && timeout_ms) {
+		snprintf(text, sizeof text, "Connect-Timeout-Ms: %u", timeout_ms);
+		good = add_header(c, text);
+	}
+	return good;
+}
+
+#define SET(option, value)                                                                                   \
+	do {                                                                                                 \
+		if (curl_easy_setopt(c->easy, option, value))                                                \
+			return false;                                                                        \
+	} while (0)
+
+static bool set_connection(struct call *c, const char *url)
+{
+	struct endpoint *e = c->endpoint;
+
+	SET(CURLOPT_URL, url);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, c);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (e->ca_file)
+		SET(CURLOPT_CAINFO, e->ca_file);
+	if (base_url_is_local(url))
+		SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_PIPEWAIT, 1L);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_TCP_NODELAY, 1L);
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);
+	SET(CURLOPT_TCP_KEEPINTVL, KEEPALIVE_S);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_new_socket);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)e->connect_ms);
+	return true;
+}
+
+static bool set_request(struct call *c, uint32_t timeout_ms)
+{
+	SET(CURLOPT_USERAGENT, "connect-c/aviatofs-" VERSION);
+	SET(CURLOPT_HTTPHEADER, c->headers);
+	SET(CURLOPT_POST, 1L);
+	if (c->kind != CALL_DUPLEX) {
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->out.len);
+		SET(CURLOPT_POSTFIELDS, c->out.data);
+	} else {
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
+		SET(CURLOPT_READFUNCTION, on_read);
+		SET(CURLOPT_READDATA, c);
+	}
+	SET(CURLOPT_WRITEFUNCTION, on_write);
+	SET(CURLOPT_WRITEDATA, c);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, c);
+	SET(CURLOPT_ERRORBUFFER, c->problem);
+	SET(CURLOPT_PRIVATE, c);
+	SET(CURLOPT_BUFFERSIZE, 128L << 10);
+	if (timeout_ms)
+		SET(CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+	return true;
+}
+
+int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
+{
+	struct endpoint *e = c->endpoint;
+	char url[512];
+
+	if (!e->attached) {
+		uv_timer_init(loop_uv(), &e->timer);
+		e->attached = true;
+	}
+	if (snprintf(url, sizeof url, "%s/%s", e->url, method) >= (int)sizeof url)
+		return -ENAMETOOLONG;
+	c->easy = curl_easy_init();
+	if (!c->easy || !add_headers(c, timeout_ms) || !set_connection(c, url) ||
+	    !set_request(c, timeout_ms) || !set_version(c) || curl_multi_add_handle(e->multi, c->easy))
+		return -ENOMEM;
+	return 0;
+}
+
+void transfer_resume(struct call *c)
+{
+	bool out_waits = c->out_waits && c->out.len == c->sent && !c->out_ended;
+
+	if (c->done || (!c->out_waits && !c->in_waits))
+		return;
+	c->out_waits = out_waits;
+	if (!c->held)
+		c->in_waits = false;
+	/* May call on_write() at once, but tells nobody: news are told from the loop. */
+	curl_easy_pause(c->easy, (out_waits ? CURLPAUSE_SEND : 0) | (c->in_waits ? CURLPAUSE_RECV : 0));
+}
+
+void transfer_free(struct call *c)
+{
+	opened(c, false);
+	list_remove(&c->link);
+	list_remove(&c->ready);
+	if (c->easy) {
+		curl_multi_remove_handle(c->endpoint->multi, c->easy);
+		curl_easy_cleanup(c->easy);
+	}
+	for (struct curl_slist *h = c->headers; h; h = h->next)
+		explicit_bzero(h->data, strlen(h->data));
+	curl_slist_free_all(c->headers);
+	buf_free(&c->out);
+	buf_free(&c->in);
+	free(c);
+}

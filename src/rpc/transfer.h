@@ -1,0 +1,67 @@
+/* Between a call and its endpoint: the only header that knows libcurl. */
+#pragma once
+
+#include "base/list.h"
+#include "rpc/call.h"
+
+#include <curl/curl.h>
+#include <uv.h>
+
+struct endpoint {
+	CURLM *multi;
+	uv_timer_t timer;
+	bool attached;	  /* the timer is the loop's */
+	unsigned entered; /* inside curl: calls must not be started or ended */
+	struct list calls, ready, watchers;
+	char *url;
+	char *ca_file;
+	uint32_t connect_ms;
+	struct curl_slist *headers; /* ours, wiped at the end */
+	/* Of http://, see on_open_socket() */
+	bool plain, joinable;
+	struct call *opener;
+};
+
+struct call {
+	struct list link;  /* of all calls */
+	struct list ready; /* of those with news to tell */
+	struct endpoint *endpoint;
+	enum call_kind kind;
+	const struct call_events *events;
+	void *owner;
+	CURL *easy;
+	struct curl_slist *headers;
+	/* Out */
+	struct buf out;
+	size_t sent; /* bytes at the start of `out` that curl has taken */
+	bool out_ended, out_waits;
+	bool was_full; /* `writable` is due once there is room */
+	/* In */
+	struct buf in;
+	bool in_waits; /* curl was told to wait */
+	bool held;
+	struct rpc_status status;
+	bool end_seen; /* EndStream came: `status` is how it ended */
+	bool done;     /* curl is through with it */
+	CURLcode result;
+	bool refused;		 /* of http://: there was no connection to join */
+	unsigned restarts;	 /* after that */
+	bool telling, cancelled; /* in an event; to be freed after it */
+	char problem[CURL_ERROR_SIZE];
+};
+
+/* Makes the easy handle of `c` and gives it to curl. 0 or -ENOMEM. */
+int transfer_start(struct call *c, const char *method, uint32_t timeout_ms);
+/* Whether it ended only for want of a connection to join; it is under way again then. */
+bool transfer_restart(struct call *c);
+/* Tells curl that what it waited for may be there now. */
+void transfer_resume(struct call *c);
+/* Takes it away from curl and frees what it had. */
+void transfer_free(struct call *c);
+
+/* After curl was entered: tells all calls their news. */
+void endpoint_settle(struct endpoint *e);
+/* Puts it on the list of those with news. */
+void call_has_news(struct call *c);
+/* What is new with it. May free it. */
+void call_tell(struct call *c);

@@ -1,0 +1,487 @@
+/* Calls over a real connection: what every kind of answer comes to, and that no byte is lost on the way. */
+#include "base/loop.h"
+#include "rpc/call.h"
+#include "rpc/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WAIT_S 60
+
+static struct {
+	pid_t pid;
+	int in;
+	struct endpoint *endpoint, *nowhere;
+} server;
+
+/* One call, as the test's thread sees it. */
+struct trial {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	const char *method, *request;
+	enum call_kind kind;
+	uint32_t timeout_ms;
+	struct endpoint *endpoint;
+	struct call *call;
+	unsigned messages;
+	uint64_t bytes;
+	char last[512];
+	bool in_order;
+	bool ended, started;
+	struct rpc_status status;
+	void (*on_message)(struct trial *t);
+	unsigned writable;
+	size_t pushed, to_push;
+};
+
+static void message(void *owner, const char *text, size_t len)
+{
+	struct trial *t = owner;
+	cJSON *o = json_parse_object(text, len);
+	int64_t n = -1;
+
+	pthread_mutex_lock(&t->lock);
+	if (json_int64(o, "n", &n) && n != t->messages)
+		t->in_order = false;
+	t->messages++;
+	t->bytes += len;
+	snprintf(t->last, sizeof t->last, "%.*s", (int)(len < 511 ? len : 511), text);
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+	cJSON_Delete(o);
+	if (t->on_message)
+		t->on_message(t);
+}
+
+static void writable(void *owner)
+{
+	struct trial *t = owner;
+
+	t->writable++;
+	if (t->on_message)
+		t->on_message(t);
+}
+
+static void ended(void *owner, const struct rpc_status *status)
+{
+	struct trial *t = owner;
+
+	pthread_mutex_lock(&t->lock);
+	t->ended = true;
+	t->status = *status;
+	if (getenv("RPC_SHOW"))
+		fprintf(stderr, "# %s: %s %s\n", t->method, rpc_code_name(status->code), status->message);
+	t->call = NULL;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static const struct call_events events = {message, writable, ended};
+
+static void begin(void *arg)
+{
+	struct trial *t = arg;
+
+	pthread_mutex_lock(&t->lock);
+	t->call = call_start(t->endpoint ? t->endpoint : server.endpoint, t->kind, t->method,
+			     t->request ? t->request : "{}", strlen(t->request ? t->request : "{}"),
+			     t->timeout_ms, &events, t);
+	t->started = true;
+	t->in_order = true;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void start(struct trial *t)
+{
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->changed, NULL);
+	loop_post(begin, t);
+}
+
+static bool is_ended(struct trial *t)
+{
+	return t->ended;
+}
+
+static bool has_message(struct trial *t)
+{
+	return t->messages > 0;
+}
+
+static void await(struct trial *t, bool (*condition)(struct trial *t))
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += WAIT_S;
+	pthread_mutex_lock(&t->lock);
+	while (!condition(t))
+		if (pthread_cond_timedwait(&t->changed, &t->lock, &until))
+			fail_msg("%s: nothing after %d s", t->method, WAIT_S);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void run(struct trial *t)
+{
+	start(t);
+	await(t, is_ended);
+}
+
+/* --- Unary --- */
+
+static void test_unary(void **state)
+{
+	struct trial t = {
+	    .method = "t.T/echo", .request = "{\"id\":\"9223372036854775807\"}", .timeout_ms = 5000};
+
+	(void)state;
+	run(&t);
+	assert_int_equal(t.status.code, RPC_OK);
+	assert_int_equal(t.messages, 1);
+	assert_non_null(strstr(t.last, "\"id\":\"9223372036854775807\""));
+	assert_non_null(strstr(t.last, "\"timeout\":\"5000\""));
+	assert_non_null(strstr(t.last, "\"authorization\":\"Bearer k\""));
+	assert_non_null(strstr(t.last, "\"encoding\":null")); /* no compression was asked for */
+}
+
+static void test_refusals(void **state)
+{
+	static const struct {
+		const char *method;
+		enum rpc_code code;
+		int transport;
+		const char *words;
+	} cases[] = {
+	    {"t.T/refuse", RPC_NOT_FOUND, 0, "no?such thing"},
+	    {"t.T/html", RPC_UNAVAILABLE, 0, "HTTP status 502"},
+	    {"t.T/type", RPC_INTERNAL, EPROTO, "no application/json"},
+	    {"t.T/reset", RPC_UNAVAILABLE, ECONNRESET, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct trial t = {.method = cases[i].method};
+
+		run(&t);
+		assert_int_equal(t.messages, 0);
+		assert_int_equal(t.status.code, cases[i].code);
+		assert_int_equal(t.status.transport, cases[i].transport);
+		assert_non_null(strstr(t.status.message, cases[i].words));
+		if (i == 0) {
+			assert_string_equal(t.status.reason, "R");
+			assert_true(t.status.trusted);
+			assert_string_equal(t.status.request_id, "req-7");
+		}
+	}
+}
+
+static void test_deadline(void **state)
+{
+	struct trial t = {.method = "t.T/never", .timeout_ms = 100};
+
+	(void)state;
+	run(&t);
+	assert_int_equal(t.status.code, RPC_DEADLINE_EXCEEDED);
+	assert_int_equal(t.status.transport, ETIMEDOUT);
+}
+
+static void test_nobody_there(void **state)
+{
+	struct trial t = {.method = "t.T/echo", .timeout_ms = 5000, .endpoint = server.nowhere};
+
+	(void)state;
+	run(&t);
+	assert_int_equal(t.status.code, RPC_UNAVAILABLE);
+	assert_int_equal(t.status.transport, ECONNREFUSED);
+}
+
+#define MANY 200
+
+static void test_one_connection(void **state)
+{
+	static struct trial t[MANY];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		t[i] = (struct trial){.method = "t.T/echo", .timeout_ms = 30000};
+		start(&t[i]);
+	}
+	for (int i = 0; i < MANY; i++) {
+		await(&t[i], is_ended);
+		assert_int_equal(t[i].status.code, RPC_OK);
+		assert_non_null(strstr(t[i].last, "\"sessions\":1"));
+	}
+}
+
+/* --- Streams --- */
+
+static void test_stream_ends(void **state)
+{
+	static const struct {
+		const char *method;
+		unsigned messages;
+		enum rpc_code code;
+		int transport;
+	} cases[] = {
+	    {"t.T/failing", 0, RPC_RESOURCE_EXHAUSTED, 0}, {"t.T/cut", 1, RPC_UNAVAILABLE, ECONNRESET},
+	    {"t.T/after", 0, RPC_INTERNAL, EPROTO},	   {"t.T/huge", 0, RPC_INTERNAL, EPROTO},
+	    {"t.T/html", 0, RPC_UNAVAILABLE, 0},	   {"t.T/goaway", 1, RPC_UNAVAILABLE, ECONNRESET},
+	    {"t.T/type", 0, RPC_INTERNAL, EPROTO},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct trial t = {.method = cases[i].method, .kind = CALL_SERVER_STREAM};
+
+		run(&t);
+		assert_int_equal(t.messages, cases[i].messages);
+		assert_int_equal(t.status.code, cases[i].code);
+		assert_int_equal(t.status.transport, cases[i].transport);
+	}
+}
+
+static void test_stream_whole(void **state)
+{
+	struct trial t = {
+	    .method = "t.T/count", .kind = CALL_SERVER_STREAM, .request = "{\"count\":400,\"size\":100000}"};
+	struct trial slow = {.method = "t.T/count",
+			     .kind = CALL_SERVER_STREAM,
+			     .request = "{\"count\":40,\"size\":40,\"slow\":true}"};
+
+	(void)state;
+	run(&t);
+	assert_int_equal(t.status.code, RPC_OK);
+	assert_int_equal(t.messages, 400);
+	assert_true(t.in_order);
+	assert_true(t.bytes > 400u * 100000);
+	run(&slow);
+	assert_int_equal(slow.status.code, RPC_OK);
+	assert_int_equal(slow.messages, 40);
+	assert_true(slow.in_order);
+}
+
+static void release(void *arg)
+{
+	struct trial *t = arg;
+
+	call_hold(t->call, false);
+}
+
+static void hold_at_first(struct trial *t)
+{
+	if (t->messages == 1)
+		call_hold(t->call, true);
+}
+
+/* A held stream brings nothing, does not stop others, and goes on where it was. */
+static void test_hold(void **state)
+{
+	struct trial t = {.method = "t.T/count",
+			  .kind = CALL_SERVER_STREAM,
+			  .request = "{\"count\":2000,\"size\":50000}",
+			  .on_message = hold_at_first};
+	struct trial other[20];
+
+	(void)state;
+	start(&t);
+	await(&t, has_message);
+	for (int i = 0; i < 20; i++) {
+		other[i] = (struct trial){.method = "t.T/echo", .timeout_ms = 20000};
+		run(&other[i]);
+		assert_int_equal(other[i].status.code, RPC_OK);
+	}
+	pthread_mutex_lock(&t.lock);
+	assert_int_equal(t.messages, 1);
+	pthread_mutex_unlock(&t.lock);
+	loop_post(release, &t);
+	await(&t, is_ended);
+	assert_int_equal(t.status.code, RPC_OK);
+	assert_int_equal(t.messages, 2000);
+	assert_true(t.in_order);
+}
+
+static void push(struct trial *t)
+{
+	static char piece[60000];
+	int len;
+
+	if (!piece[0])
+		memset(piece, 'y', sizeof piece - 1);
+	while (t->pushed < t->to_push && call_queued(t->call) < CALL_QUEUE_HIGH) {
+		char *text = NULL;
+
+		len = asprintf(&text, "{\"data\":\"%s\"}", piece);
+		assert_true(len > 0);
+		assert_int_equal(call_send(t->call, text, (size_t)len), 0);
+		free(text);
+		if (++t->pushed == t->to_push)
+			call_finish(t->call);
+	}
+}
+
+/* 60 MB up while as many messages come down, through a bounded queue. */
+static void test_duplex(void **state)
+{
+	struct trial t = {.method = "t.T/duplex", .kind = CALL_DUPLEX, .on_message = push, .to_push = 1000};
+
+	(void)state;
+	run(&t);
+	assert_int_equal(t.status.code, RPC_OK);
+	assert_int_equal(t.messages, 1001);
+	assert_non_null(strstr(t.last, "\"bytes\":59999000"));
+	assert_true(t.writable > 0);
+}
+
+static void next(void *arg)
+{
+	struct trial *t = arg;
+
+	assert_int_equal(call_send(t->call, "{}", 2), 0);
+}
+
+static void finish(void *arg)
+{
+	call_finish(((struct trial *)arg)->call);
+}
+
+/* One message at a time, each after the answer to the one before: the pause between must not swallow one. */
+static void test_ping_pong(void **state)
+{
+	struct trial t = {.method = "t.T/duplex", .kind = CALL_DUPLEX};
+	unsigned seen = 0;
+
+	(void)state;
+	start(&t);
+	for (int i = 0; i < 500; i++) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += WAIT_S;
+		pthread_mutex_lock(&t.lock);
+		while (t.messages <= seen)
+			assert_int_equal(pthread_cond_timedwait(&t.changed, &t.lock, &until), 0);
+		seen = t.messages;
+		pthread_mutex_unlock(&t.lock);
+		loop_post(next, &t);
+	}
+	loop_post(finish, &t);
+	await(&t, is_ended);
+	assert_int_equal(t.status.code, RPC_OK);
+	assert_int_equal(t.messages, 501);
+}
+
+static void cancel(void *arg)
+{
+	struct trial *t = arg;
+
+	call_cancel(t->call);
+	pthread_mutex_lock(&t->lock);
+	t->ended = true;
+	pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void cancel_now(struct trial *t)
+{
+	cancel(t);
+}
+
+static void test_cancel(void **state)
+{
+	struct trial outside = {.method = "t.T/stall", .kind = CALL_SERVER_STREAM};
+	struct trial inside = {.method = "t.T/stall", .kind = CALL_SERVER_STREAM, .on_message = cancel_now};
+
+	(void)state;
+	start(&outside);
+	await(&outside, has_message);
+	loop_post(cancel, &outside);
+	await(&outside, is_ended);
+	run(&inside);
+	test_unary(state); /* the connection lives on */
+}
+
+/* --- The server --- */
+
+static void open_endpoints(int port)
+{
+	char url[64];
+	struct endpoint_options options = {
+	    .base_url = url, .headers = {"Authorization: Bearer k"}, .connect_ms = 5000};
+	struct error err;
+
+	snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
+	assert_int_equal(endpoint_open(&options, &server.endpoint, &err), 0);
+	snprintf(url, sizeof url, "http://127.0.0.1:1");
+	assert_int_equal(endpoint_open(&options, &server.nowhere, &err), 0);
+}
+
+static int begin_all(void **state)
+{
+	const char *script = getenv("RPC_SERVER");
+	int in[2], out[2], port = 0;
+	FILE *said;
+
+	(void)state;
+	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
+		return -1;
+	server.pid = fork();
+	if (server.pid == 0) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		execlp("node", "node", script ? script : RPC_SERVER, NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	server.in = in[1];
+	said = fdopen(out[0], "r");
+	if (!said || fscanf(said, "%d", &port) != 1)
+		return -1;
+	fclose(said);
+	if (loop_start())
+		return -1;
+	open_endpoints(port);
+	return 0;
+}
+
+static void close_all(void *arg)
+{
+	(void)arg;
+	endpoint_close(server.endpoint);
+	endpoint_close(server.nowhere);
+}
+
+static int end_all(void **state)
+{
+	(void)state;
+	loop_post(close_all, NULL);
+	loop_stop();
+	close(server.in);
+	waitpid(server.pid, NULL, 0);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_unary),	   cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_deadline),	   cmocka_unit_test(test_nobody_there),
+	    cmocka_unit_test(test_one_connection), cmocka_unit_test(test_stream_ends),
+	    cmocka_unit_test(test_stream_whole),   cmocka_unit_test(test_hold),
+	    cmocka_unit_test(test_duplex),	   cmocka_unit_test(test_ping_pong),
+	    cmocka_unit_test(test_cancel),
+	};
+
+	return cmocka_run_group_tests(tests, begin_all, end_all);
+}

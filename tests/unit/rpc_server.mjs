@@ -1,0 +1,120 @@
+// A Connect server made of nothing but frames, for tests/unit/rpc_call.c: one path for each thing a server can do.
+// Prints its port, and ends when its standard input does.
+import http2 from "node:http2";
+
+const envelope = (flags, payload) => {
+	const head = Buffer.alloc(5);
+	head[0] = flags;
+	head.writeUInt32BE(payload.length, 1);
+	return Buffer.concat([head, Buffer.from(payload)]);
+};
+const message = (object) => envelope(0, JSON.stringify(object));
+const end = (object) => envelope(2, JSON.stringify(object ?? {}));
+const body = (stream, then) => {
+	const parts = [];
+	stream.on("data", (part) => parts.push(part));
+	stream.on("end", () => then(Buffer.concat(parts)));
+};
+const unary = (stream, status, text, type = "application/json", more = {}) => {
+	stream.respond({ ":status": status, "content-type": type, ...more });
+	stream.end(text);
+};
+const streaming = (stream) => stream.respond({ ":status": 200, "content-type": "application/connect+json" });
+
+// Cuts what a duplex client sends into messages.
+const envelopes = (stream, each) => {
+	let rest = Buffer.alloc(0);
+	stream.on("data", (part) => {
+		rest = Buffer.concat([rest, part]);
+		while (rest.length >= 5 && rest.length >= 5 + rest.readUInt32BE(1)) {
+			const size = rest.readUInt32BE(1);
+			each(JSON.parse(rest.subarray(5, 5 + size)));
+			rest = rest.subarray(5 + size);
+		}
+	});
+};
+
+const sessions = new Set();
+const calls = {
+	echo: (stream, headers) =>
+		body(stream, (text) =>
+			unary(stream, 200, JSON.stringify({ got: JSON.parse(text), timeout: headers["connect-timeout-ms"] ?? null,
+				authorization: headers.authorization ?? null, encoding: headers["accept-encoding"] ?? null,
+				sessions: sessions.size }))),
+	refuse: (stream) =>
+		unary(stream, 404, JSON.stringify({ code: "not_found", message: "no\nsuch thing", details: [
+			{ type: "google.rpc.ErrorInfo", value: "CgFSEg1jd3NhbmRib3guY29tGgYKAWESAWI" }] }),
+		"application/json", { "x-request-id": "req-7" }),
+	html: (stream) => unary(stream, 502, "<html>bad gateway</html>", "text/html"),
+	type: (stream) => unary(stream, 200, "{}", "text/plain"),
+	never: () => {},
+	stall: (stream) => {
+		streaming(stream);
+		stream.write(message({ n: 0 }));
+	},
+	reset: (stream) => stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR),
+	goaway: (stream) => {
+		streaming(stream);
+		stream.write(message({ n: 0 }), () => stream.session.destroy());
+	},
+	cut: (stream) => {
+		streaming(stream);
+		stream.write(message({ n: 0 }));
+		stream.end(message({ n: 1 }).subarray(0, 7));
+	},
+	after: (stream) => {
+		streaming(stream);
+		stream.end(Buffer.concat([end(), message({ n: 0 })]));
+	},
+	huge: (stream) => {
+		streaming(stream);
+		stream.end(Buffer.from([0, 255, 255, 255, 255, 1, 2, 3]));
+	},
+	failing: (stream) => {
+		streaming(stream);
+		stream.end(end({ error: { code: "resource_exhausted", message: "slow down" } }));
+	},
+	// {"count": N, "size": S}: so many messages of so many bytes, byte by byte through the wire if "slow".
+	count: (stream) => {
+		streaming(stream);
+		body(stream, (text) => {
+			const { count, size, slow } = JSON.parse(text.subarray(5));
+			let n = 0;
+			const more = () => {
+				while (n < count) {
+					const one = message({ n: n++, pad: "x".repeat(size) });
+					if (slow) for (const byte of one) stream.write(Buffer.from([byte]));
+					else if (!stream.write(one)) return stream.once("drain", more);
+				}
+				stream.end(end());
+			};
+			more();
+		});
+	},
+	// Every message comes back; "bytes" says how many have come in all.
+	duplex: (stream) => {
+		let bytes = 0;
+		streaming(stream);
+		envelopes(stream, (m) => {
+			bytes += m.data?.length ?? 0;
+			stream.write(message({ ...m, data: undefined, bytes }));
+		});
+		stream.on("end", () => stream.end(end()));
+	},
+};
+
+const server = http2.createServer();
+server.on("session", (session) => {
+	sessions.add(session);
+	session.on("close", () => sessions.delete(session));
+	session.on("error", () => {});
+});
+server.on("stream", (stream, headers) => {
+	stream.on("error", () => {});
+	const call = calls[headers[":path"].split("/").pop()];
+	// Most answer when they have read the request: libcurl forgets an answer that overtakes it.
+	if (call.length === 2 || call === calls.count || call === calls.duplex) call(stream, headers);
+	else stream.on("end", () => call(stream)).resume();
+});
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+process.stdin.on("end", () => process.exit(0)).resume();
