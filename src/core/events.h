@@ -1,13 +1,18 @@
-/* .ctl/events: one JSON line per change of state, for the whole mount and per session. */
+/* What the lines of .ctl/events say: one JSON object per change of state. */
 #pragma once
 
-#include "core/stream.h"
+#include "base/buf.h"
+
+#include <stdint.h>
 
 struct process;
 struct sandbox;
+struct session;
 
-#define EVENTS_KEPT (4u << 20) /* bytes kept of each log; the oldest lines go first */
-
-/* Core lock held. Out of memory drops the line, never the change it tells of. */
+/* Core lock held. Out of memory loses the line, never the change it tells of. */
+void event_session(struct session *s, const char *state);
 void event_sandbox(struct sandbox *s);
 void event_process(struct process *p);
+
+/* The line that stands where `count` others are gone. 0 or -errno of buf_append(). */
+int event_put_lost(struct buf *out, uint64_t count);

@@ -1,5 +1,6 @@
 /* What the agent of a sandbox says, and what it means for the sandbox's processes. */
 #include "core/after.h"
+#include "core/events.h"
 #include "core/mount.h"
 #include "core/sandbox.h"
 
@@ -33,6 +34,7 @@ static void on_started(void *owner, uint32_t id, uint64_t when_ns)
 		return;
 	p->state = PROCESS_RUNNING;
 	p->started_ns = when_ns;
+	event_process(p);
 	if (s->spool_dir < 0)
 		for (int i = 0; i < STREAMS; i++)
 			channel_want(s->channel, id, i, p->streams[i].size);

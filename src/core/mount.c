@@ -66,7 +66,7 @@ int mount_begin(struct backend *backend, const struct mount_settings *settings, 
 	the_mount.backend = backend;
 	the_mount.settings = *settings;
 	the_mount.since = time(NULL);
-	stream_init(&the_mount.events, NULL);
+	feed_init(&the_mount.events, 0);
 	for (enum config_key key = 0; key < CONFIG_KEYS && rc == 0; key++)
 		if (backend->ops->defaults[key])
 			rc = config_set(&the_mount.builtin, key, backend->ops->defaults[key], err);
@@ -124,8 +124,8 @@ unsigned mount_end(unsigned ms)
 	core_after_end();
 	core_lock();
 	list_each (pos, &the_mount.object.children)
-		stream_end(&((struct session *)container_of(pos, struct object, sibling))->events, 0);
-	stream_end(&the_mount.events, 0);
+		feed_end(&((struct session *)container_of(pos, struct object, sibling))->events);
+	feed_end(&the_mount.events);
 	core_unlock();
 	return left;
 }

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "core/backend.h"
 #include "core/config.h"
+#include "core/journal.h"
 #include "core/object.h"
-#include "core/stream.h"
 
 #include <time.h>
 
@@ -25,7 +25,7 @@ struct mount {
 	struct config builtin;	/* the backend's defaults */
 	struct config defaults; /* .ctl/defaults */
 	struct error error;
-	struct stream events;
+	struct feed events;
 	struct session *strays; /* whose sandboxes were attached to and belong to no session; or NULL. Not
 				   listed */
 	time_t since;

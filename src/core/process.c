@@ -330,8 +330,11 @@ void process_resume(struct process *p, const struct report *r)
 {
 	p->sent = true;
 	p->started_ns = r->outcome.started_ns;
-	if (p->state == PROCESS_STARTING)
+	if (p->state == PROCESS_STARTING) {
 		p->state = PROCESS_RUNNING;
+		if (r->running)
+			event_process(p);
+	}
 	resume_streams(p, r);
 	if (!sink_resume(&p->input, r->input_received, r->input_taken, r->input_ended) || r->input_closed)
 		sink_close(&p->input);
@@ -359,7 +362,7 @@ struct process *process_adopt(struct sandbox *s, uint32_t id, struct report *r)
 	p->numbered = numbered;
 	p->start = r->start;
 	r->start = (struct start){0};
-	p->state = PROCESS_RUNNING;
+	p->state = PROCESS_STARTING;
 	p->committed_ns = r->outcome.started_ns;
 	sink_go_live(&p->input, p->start.input);
 	sandbox_register_process(s, p, id);

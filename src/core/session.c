@@ -1,5 +1,6 @@
 #include "core/session.h"
 
+#include "core/events.h"
 #include "core/mount.h"
 #include "core/sandbox.h"
 
@@ -11,7 +12,6 @@ static void destroy(struct object *o)
 	struct session *s = (struct session *)o;
 
 	config_free(&s->defaults);
-	stream_fini(&s->events);
 	free(s);
 }
 
@@ -21,11 +21,11 @@ static struct session *new_session(const char *name)
 
 	if (!s)
 		return NULL;
-	stream_init(&s->events, NULL);
 	if (object_add(&s->object, OBJECT_SESSION, &the_mount.object, name, destroy)) {
 		free(s);
 		return NULL;
 	}
+	feed_init(&s->events, s->object.serial);
 	return s;
 }
 
@@ -58,6 +58,7 @@ int session_make(const char *name, struct error *err)
 	if (!s)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
 	object_unref(&s->object); /* the listing's reference keeps it */
+	event_session(s, "open");
 	return 0;
 }
 
@@ -66,7 +67,8 @@ int session_drop(struct session *s, struct error *err)
 	if (s->object.child_count)
 		return error_set(err, ENOTEMPTY, "NOT_EMPTY", "session %s has %u sandboxes", s->object.name,
 				 s->object.child_count);
-	stream_end(&s->events, 0);
+	event_session(s, "removed");
+	feed_end(&s->events);
 	object_remove(&s->object);
 	return 0;
 }
@@ -74,6 +76,7 @@ int session_drop(struct session *s, struct error *err)
 void session_close(struct session *s)
 {
 	s->closed = true;
+	event_session(s, "closed");
 	list_each (pos, &s->object.children)
 		sandbox_stop((struct sandbox *)container_of(pos, struct object, sibling), STOP_GRACE_MS);
 }

@@ -3,14 +3,14 @@
 
 #include "base/error.h"
 #include "core/config.h"
+#include "core/journal.h"
 #include "core/object.h"
-#include "core/stream.h"
 
 struct session {
 	struct object object;
 	struct config defaults;
 	struct error error;
-	struct stream events;
+	struct feed events;
 	bool closed; /* takes no new sandboxes */
 };
 

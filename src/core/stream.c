@@ -139,33 +139,12 @@ int stream_append(struct stream *s, const char *directory, const void *data, siz
 	return 0;
 }
 
-void stream_trim(struct stream *s, uint64_t len)
-{
-	uint64_t at = s->start + len;
-	char piece[512];
-	ssize_t n;
-
-	while (at < s->size && (n = pread(s->fd, piece, sizeof piece, (off_t)at)) > 0) {
-		const char *newline = memchr(piece, '\n', (size_t)n);
-
-		if (newline) {
-			at += (uint64_t)(newline - piece) + 1;
-			break;
-		}
-		at += (uint64_t)n;
-	}
-	fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)at);
-	s->start = at;
-}
-
 ssize_t stream_read(struct stream *s, uint64_t *off, size_t len, bool follow, int *ret_fd,
 		    const char **ret_data)
 {
 	int rc;
 
 	*ret_data = NULL;
-	if (*off < s->start)
-		*off = s->start;
 	if (*off >= s->size) {
 		if (!follow)
 			return 0;

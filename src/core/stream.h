@@ -10,14 +10,13 @@
 
 /* Embedded in the object it belongs to, which its readers keep alive. Core lock. */
 struct stream {
-	uint64_t start; /* first byte still kept */
-	uint64_t size;	/* bytes so far */
-	bool ended;	/* a reader at the end sees end of file */
-	bool full;	/* the writer is stopped at its limit */
-	int failure;	/* errno a reader gets instead of end of file, or 0 */
-	int fd;		/* the file, or -1 while nobody reads */
-	bool unnamed;	/* made by stream_append(): cannot be opened again */
-	char *head;	/* while there is no file: all of it, short; else NULL */
+	uint64_t size; /* bytes so far */
+	bool ended;    /* a reader at the end sees end of file */
+	bool full;     /* the writer is stopped at its limit */
+	int failure;   /* errno a reader gets instead of end of file, or 0 */
+	int fd;	       /* the file, or -1 while nobody reads */
+	bool unnamed;  /* made by stream_append(): cannot be opened again */
+	char *head;    /* while there is no file: all of it, short; else NULL */
 	unsigned readers;
 	struct list waiters;
 	/* Opens the named file: a descriptor or -errno; NULL where there is only stream_append(). */
@@ -40,13 +39,11 @@ int stream_grow_head(struct stream *s, uint64_t offset, const void *data, size_t
 void stream_end(struct stream *s, int failure);
 /* For streams the daemon writes itself: to an unnamed file in `directory` ("" for memory). 0 or -errno. */
 int stream_append(struct stream *s, const char *directory, const void *data, size_t len);
-/* Gives up the oldest bytes: `start` moves to the first line start at or after `start + len`. */
-void stream_trim(struct stream *s, uint64_t len);
 
 /*
  * What a read of `len` bytes at `*off` may do now. A positive result is how many
- * bytes to take at *off (moved up to `start` if that is gone): from *ret_data, valid
- * under the lock, or where that is NULL by pread from *ret_fd. 0 is end of file;
+ * bytes to take at *off: from *ret_data, valid under the lock, or where that is NULL by
+ * pread from *ret_fd. 0 is end of file;
  * -EAGAIN means wait; else the failure, as -errno. Without `follow` the present
  * end is end of file.
  */

@@ -22,7 +22,7 @@ static void place_of(const struct handle *h, struct place *ret)
 
 static bool readable_node(const struct node *n)
 {
-	return n->show || n->stream;
+	return n->show || n->stream || n->feed;
 }
 
 static bool writable_node(const struct node *n)
@@ -51,6 +51,12 @@ static int bind(struct handle *h, const struct place *at)
 		h->stream = h->node->stream(at);
 		if (h->stream)
 			stream_add_reader(h->stream);
+	}
+	if (h->node->feed) {
+		h->lines = malloc(sizeof *h->lines);
+		if (!h->lines)
+			return -ENOMEM;
+		journal_reader_init(h->lines, h->node->feed(at));
 	}
 	if (h->node->await && (!at->process || at->process->state == PROCESS_NONE))
 		return -ENODATA;
@@ -110,6 +116,9 @@ void handle_release(struct handle *h)
 		sink_release(h->sink);
 		process_pump_input((struct process *)h->bound);
 	}
+	if (h->lines)
+		journal_reader_free(h->lines);
+	free(h->lines);
 	if (h->bound)
 		object_unref(h->bound);
 	buf_free(&h->text);
@@ -187,6 +196,13 @@ static int serve_text(struct handle *h, size_t size, uint64_t off, struct served
 	return 0;
 }
 
+static int serve_lines(struct handle *h, size_t size, uint64_t off, struct served *ret,
+		       struct list **ret_wait)
+{
+	*ret_wait = &h->lines->feed->waiters;
+	return journal_read(h->lines, off, size, &ret->data, &ret->len);
+}
+
 int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret, struct list **ret_wait)
 {
 	*ret = (struct served){.fd = -1};
@@ -194,6 +210,8 @@ int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret,
 		return serve_transaction(h, size, ret, ret_wait);
 	if (h->node->stream)
 		return h->stream ? serve_stream(h->stream, off, size, h->node->follow, ret, ret_wait) : 0;
+	if (h->lines)
+		return serve_lines(h, size, off, ret, ret_wait);
 	return serve_text(h, size, off, ret, ret_wait);
 }
 
@@ -267,6 +285,10 @@ unsigned handle_poll(struct handle *h, struct list **ret_wait)
 		place_of(h, &at);
 		*ret_wait = &at.process->enders;
 		return process_ended(at.process) ? events | POLLIN : events;
+	}
+	if (h->lines) {
+		*ret_wait = &h->lines->feed->waiters;
+		return journal_ready(h->lines) ? events | POLLIN : events;
 	}
 	if (!h->stream || (h->node->submit && h->writable && !h->draft.process))
 		return events | POLLIN;

@@ -15,9 +15,10 @@ struct handle {
 	struct object *bound;  /* the process a result was opened for; a reference, or NULL */
 	struct stream *stream; /* what reads come from, or NULL */
 	struct sink *sink;
-	struct draft draft; /* for cmd, when writable */
-	uint64_t cursor;    /* behind the last byte read of `stream`: for poll, and for reads of cmd */
-	struct buf text;    /* rendered, or gathered for store */
+	struct journal_reader *lines; /* of `events` */
+	struct draft draft;	      /* for cmd, when writable */
+	uint64_t cursor; /* behind the last byte read of `stream`: for poll, and for reads of cmd */
+	struct buf text; /* rendered, or gathered for store */
 	bool rendered, stored, dirty;
 	unsigned flushes;
 	int opener; /* thread that opened it, as the kernel names it to us */

@@ -25,7 +25,7 @@ static int mount_error_show(const struct place *at, struct buf *out)
 	return error_show(&the_mount.error, out);
 }
 
-static struct stream *mount_events(const struct place *at)
+static struct feed *mount_events(const struct place *at)
 {
 	(void)at;
 	return &the_mount.events;
@@ -36,8 +36,7 @@ static const struct node ctl_rows[] = {
     {"version", 0444, "name and version of the program", .show = version_show},
     {"backend", 0444, "what makes the sandboxes", .show = backend_show},
     {"stats", 0444, "counters, one \"name value\" a line", .show = stats_show},
-    {"events", 0444, "every change of state as a JSON line; reading on waits", .stream = mount_events,
-     .follow = true},
+    {"events", 0444, "every change of state as a JSON line; reading on waits", .feed = mount_events},
     {"error", 0444, "the last failure anywhere, as a sentence", .show = mount_error_show},
     {"defaults", 0755, "settings for all new sandboxes", .rows = mount_default_rows},
     {"sandboxes", 0755, "every sandbox there is to be had, by its id", .children = &known_sandboxes},

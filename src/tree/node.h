@@ -63,6 +63,8 @@ struct node {
 	/* output; `follow` waits at the present end, else that is end of file */
 	struct stream *(*stream)(const struct place *at);
 	bool follow;
+	/* lines of `events` */
+	struct feed *(*feed)(const struct place *at);
 	/* text that is not known before the process has ended: show, after waiting */
 	bool await;
 	/* stdin */

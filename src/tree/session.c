@@ -20,7 +20,7 @@ static int session_ctl(const struct place *at, const char *line, struct error *e
 	return verbs_run(session_verbs, at, line, err);
 }
 
-static struct stream *session_events(const struct place *at)
+static struct feed *session_events(const struct place *at)
 {
 	return &at->session->events;
 }
@@ -32,8 +32,7 @@ static int session_error_show(const struct place *at, struct buf *out)
 
 static const struct node ctl_rows[] = {
     {"ctl", 0200, "verbs: close (stops all sandboxes of the session)", .store = session_ctl},
-    {"events", 0444, "changes of state in this session, as JSON lines", .stream = session_events,
-     .follow = true},
+    {"events", 0444, "changes of state in this session, as JSON lines", .feed = session_events},
     {"error", 0444, "the last failure in this session", .show = session_error_show},
     {"defaults", 0755, "settings for new sandboxes of this session", .rows = session_default_rows},
     {0},

@@ -33,11 +33,12 @@ static const struct node roots[OBJECT_KINDS] = {
 static void check_row(const struct node *n)
 {
 	int behaviours = (n->show && !n->submit && !n->store) + (n->store != NULL) + (n->submit != NULL) +
-			 (n->stream != NULL) + (n->sink != NULL) + (n->rows || n->children) + n->graft;
+			 (n->stream != NULL) + (n->feed != NULL) + (n->sink != NULL) +
+			 (n->rows || n->children) + n->graft;
 	bool readable = n->mode & 0444, writable = n->mode & 0222;
 	bool directory = n->rows || n->children || n->graft;
 
-	if (behaviours != 1 || !n->help || (!directory && readable != (n->show || n->stream)) ||
+	if (behaviours != 1 || !n->help || (!directory && readable != (n->show || n->stream || n->feed)) ||
 	    (!directory && writable != (n->store || n->submit || n->sink))) {
 		fprintf(stderr, "aviatofs: the row %s makes no sense\n", n->name);
 		abort();
@@ -326,6 +327,8 @@ static int64_t size_of(const struct spot *s)
 		stream = s->node->stream(&at);
 		return stream ? (int64_t)stream->size : 0;
 	}
+	if (s->node->feed)
+		return (int64_t)s->node->feed(&at)->kept;
 	if (!s->node->show)
 		return 0;
 	if (s->node->await && (!at.process || !process_ended(at.process)))
@@ -372,7 +375,7 @@ bool tree_name_changes(const struct spot *s)
 	if (s->row == 1)
 		return s->object->kind == OBJECT_PROCESS || s->by_id;
 	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
-	return n->sink || n->stream || (n->show && !n->submit);
+	return n->sink || n->stream || n->feed || (n->show && !n->submit);
 }
 
 bool tree_attributes_change(const struct spot *s)

@@ -233,7 +233,7 @@ static int fake_finish(void **state)
 	loop_stop();
 	assert_int_equal(the_mount.living, 0);
 	assert_int_equal(session_drop(fake_session(), NULL), 0);
-	stream_fini(&the_mount.events);
+	journal_end();
 	config_free(&the_mount.builtin);
 	config_free(&the_mount.defaults);
 	while (fakes) {

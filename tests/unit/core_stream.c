@@ -288,50 +288,6 @@ static void test_append(void **state)
 }
 
 /* Whole lines stay; who reads where nothing is left goes on at the first line that is. */
-static void test_trim(void **state)
-{
-	struct stream s;
-	uint64_t off = 0;
-	char got[8] = "";
-	const char *data;
-	int fd;
-
-	(void)state;
-	stream_init(&s, NULL);
-	assert_int_equal(stream_append(&s, "", "one\ntwo\nthree\n", 14), 0);
-	stream_trim(&s, 1);
-	assert_int_equal(s.start, 4);
-	assert_int_equal(s.size, 14);
-	assert_int_equal(stream_read(&s, &off, 4, true, &fd, &data), 4);
-	assert_int_equal(off, 4);
-	assert_int_equal(pread(fd, got, 4, (off_t)off), 4);
-	assert_string_equal(got, "two\n");
-	stream_trim(&s, 100);
-	assert_true(s.start >= 14); /* nothing is left */
-	stream_fini(&s);
-}
-
-/* A line longer than what is looked at in one go, and no newline at all. */
-static void test_trim_long_lines(void **state)
-{
-	static char line[2000];
-	struct stream s;
-
-	(void)state;
-	memset(line, 'x', sizeof line);
-	line[1800] = '\n';
-	stream_init(&s, NULL);
-	assert_int_equal(stream_append(&s, "", line, sizeof line), 0);
-	stream_trim(&s, 10);
-	assert_int_equal(s.start, 1801);
-	stream_trim(&s, 10);
-	assert_int_equal(s.start, 2000);
-	assert_int_equal(read_at(&s, 0, 1, true), -EAGAIN);
-	assert_int_equal(stream_append(&s, "", "a\n", 2), 0);
-	assert_int_equal(read_at(&s, 0, 10, true), 2);
-	stream_fini(&s);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,8 +301,6 @@ int main(void)
 	    cmocka_unit_test(test_head_limit),
 	    cmocka_unit_test(test_waiters),
 	    cmocka_unit_test(test_append),
-	    cmocka_unit_test(test_trim),
-	    cmocka_unit_test(test_trim_long_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
