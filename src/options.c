@@ -30,6 +30,8 @@ static const char help[] =
     "  -o orphan_timeout=T  a sandbox without a mount ends after that time (default 1h)\n"
     "  -o spool_limit=SIZE  output kept per stream before a command must wait (default 1Gi)\n"
     "  -o state_dir=DIR     where sandboxes and their output are kept\n"
+    "  -o timeout=T         how long an agent may be out of reach before what needs it\n"
+    "                       fails (default 30s)\n"
     "  -o umask=MODE        permission bits taken off control files (default 077)\n"
     "  -o allow_other       let other users in (see fuse.conf)\n"
     "\n"
@@ -81,6 +83,12 @@ static int set_state_dir(struct options *o, const char *value, struct error *err
 	return o->state_dir ? 0 : error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
 }
 
+static int set_timeout(struct options *o, const char *value, struct error *err)
+{
+	o->timeout_s = config_parse_seconds(value);
+	return o->timeout_s && o->timeout_s <= 86400 ? 0 : bad_value(err, "timeout", value);
+}
+
 static int set_umask(struct options *o, const char *value, struct error *err)
 {
 	char *end;
@@ -106,6 +114,7 @@ static const struct {
     {"orphan_timeout", set_orphan_timeout},
     {"spool_limit", set_spool_limit},
     {"state_dir", set_state_dir},
+    {"timeout", set_timeout},
     {"umask", set_umask},
     {"spool", set_spool},
 };

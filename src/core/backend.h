@@ -37,6 +37,14 @@ struct backend_ops {
 	 */
 	void (*start)(struct backend *b, struct sandbox *s);
 
+	/*
+	 * The pipe to the agent of a sandbox that is not known to have ended is lost: begins to
+	 * make another. Ends in sandbox_connected(), in sandbox_unreachable(), after which core
+	 * asks again in a while, or in sandbox_ended() where it finds that it is gone. One attempt
+	 * at a time, bounded in time. NULL where a lost pipe is the end.
+	 */
+	void (*reconnect)(struct backend *b, struct sandbox *s);
+
 	/* Begins to stop it: TERM, and KILL after the grace. Ends in sandbox_ended(). */
 	void (*stop)(struct backend *b, struct sandbox *s, uint32_t grace_ms);
 
@@ -104,10 +112,14 @@ void sandbox_creating(struct sandbox *s);
 
 /*
  * A fresh pipe to the agent. `spool_dir` is a descriptor of the directory with the
- * agent's spool files, or -1 when they are out of reach; core owns both from here.
+ * agent's spool files, or -1 when they are out of reach, or the pipe replaces a lost one; core owns
+ * both from here.
  */
 struct pipe;
 void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir);
+
+/* reconnect() did not succeed, which says nothing about the sandbox. */
+void sandbox_unreachable(struct sandbox *s, const struct error *why);
 
 /* It runs no more (or never did); once per start. `why` may be NULL. The spool files stay. */
 void sandbox_ended(struct sandbox *s, enum sandbox_end how, const struct error *why);

@@ -16,7 +16,8 @@ static void on_process(void *owner, uint32_t id, struct report *r)
 
 	if (p)
 		process_resume(p, r);
-	else if (!process_adopt(s, id, r))
+	/* What is unknown after a reconnect is what was forgotten meanwhile. */
+	else if (s->reach.known || !process_adopt(s, id, r))
 		channel_forget(s->channel, id);
 }
 
@@ -128,6 +129,7 @@ static void on_bye(void *owner, const char *why)
 	struct sandbox *s = owner;
 	struct error err;
 
+	s->reach.farewell = true;
 	if (s->stopping)
 		return;
 	error_set(&err, ESHUTDOWN, "ENDED", "the agent ended: %s", why);
@@ -187,22 +189,35 @@ static void still_there(struct object *o)
 	give_up((struct sandbox *)o, &why);
 }
 
-/* As a rule the agent has died, and the backend is about to say how. One that lives on has to go. */
+/* As a rule the agent has died, and the backend is about to say how. Else a new pipe resumes. */
 static void pipe_closed(void *owner, const struct error *why)
 {
 	struct sandbox *s = owner;
 
 	core_lock();
-	if (s->channel && !s->stopping && core_after(LAST_WORDS_MS, still_there, &s->object))
+	if (s->channel && !s->stopping && s->state < SANDBOX_TERMINATING && !s->reach.farewell &&
+	    the_mount.backend->ops->reconnect)
+		reconnect_begin(s, why);
+	else if (s->channel && !s->stopping && core_after(LAST_WORDS_MS, still_there, &s->object))
 		give_up(s, why);
 	core_unlock();
 }
 
 static const struct pipe_events pipe_events = {pipe_received, pipe_closed};
 
+/* Of each process the agent of a new channel tells first what it knows. */
+static void forget_reports(struct sandbox *s)
+{
+	if (s->main)
+		s->main->reported = false;
+	list_each (pos, &s->object.children)
+		((struct process *)container_of(pos, struct object, sibling))->reported = false;
+}
+
 int link_open(struct sandbox *s, struct pipe *pipe, int spool_dir)
 {
-	bool share = spool_dir >= 0 && !the_mount.settings.spool_over_channel;
+	bool again = s->spool_dir >= 0,
+	     share = again || (spool_dir >= 0 && !the_mount.settings.spool_over_channel);
 
 	pipe->events = &pipe_events;
 	pipe->owner = s;
@@ -214,7 +229,8 @@ int link_open(struct sandbox *s, struct pipe *pipe, int spool_dir)
 		return -ENOMEM;
 	}
 	object_ref(&s->object); /* the pipe's owner stays as long as the pipe */
-	if (share) {
+	forget_reports(s);
+	if (share && !again) {
 		s->spool_dir = spool_dir;
 	} else if (spool_dir >= 0) {
 		close(spool_dir);

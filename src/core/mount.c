@@ -65,6 +65,8 @@ int mount_begin(struct backend *backend, const struct mount_settings *settings, 
 	core_lock();
 	the_mount.backend = backend;
 	the_mount.settings = *settings;
+	if (!the_mount.settings.timeout_ms)
+		the_mount.settings.timeout_ms = REACH_TIMEOUT_MS;
 	the_mount.since = time(NULL);
 	feed_init(&the_mount.events, 0);
 	for (enum config_key key = 0; key < CONFIG_KEYS && rc == 0; key++)

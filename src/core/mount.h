@@ -12,6 +12,7 @@
 
 struct mount_settings {
 	uint64_t spool_limit;	 /* bytes per stream */
+	unsigned timeout_ms;	 /* how long an agent may be out of reach before what needs it fails */
 	bool keep;		 /* on_exit=keep */
 	bool spool_over_channel; /* for tests: output comes in frames even where files could be shared */
 	char scratch[256];	 /* directory for output of agents that are far away; "" for memory */

@@ -199,9 +199,12 @@ void process_send(struct process *p)
 	struct sandbox *s = process_sandbox(p);
 	int rc;
 
-	if (s->state != SANDBOX_RUNNING || p->sent || p->state == PROCESS_NONE || process_ended(p))
+	if (s->state != SANDBOX_RUNNING || !s->reach.ready || p->sent || p->state == PROCESS_NONE ||
+	    process_ended(p))
 		return;
 	rc = channel_start(s->channel, p->id, &p->start);
+	if (rc == -EPIPE) /* it waits for the next channel */
+		return;
 	if (rc) { /* its end may prune it */
 		process_finish(
 		    p, PROCESS_FAILED, 0,
@@ -220,15 +223,15 @@ void process_pump_input(struct process *p)
 	struct sink_piece piece;
 	int rc;
 
-	if (!p->sent || !s->channel)
+	if (!p->sent || !s->reach.ready)
 		return;
 	while (sink_next(&p->input, &piece)) {
 		if (piece.end)
 			rc = channel_input_end(s->channel, p->id, piece.offset);
 		else
 			rc = channel_input(s->channel, p->id, piece.offset, piece.data, piece.len);
-		if (rc) { /* after a gap the agent would take no more: it does not read, or memory is out */
-			link_give_up(s, -rc);
+		if (rc) { /* after a gap the agent would take no more: a new channel starts where it is */
+			reconnect_soon(s, -rc);
 			return;
 		}
 	}
@@ -309,40 +312,7 @@ void process_apply_outcome(struct process *p, const struct outcome *o)
 	process_finish(p, states[o->kind], o->value, o->kind == OUTCOME_FAILED ? failure : NULL);
 }
 
-/* --- After a reconnect --- */
-
-static void resume_streams(struct process *p, const struct report *r)
-{
-	for (int i = 0; i < STREAMS; i++) {
-		struct stream *st = &p->streams[i];
-
-		if (process_sandbox(p)->spool_dir < 0) {
-			channel_want(process_sandbox(p)->channel, p->id, i, st->size);
-			continue;
-		}
-		stream_grow(st, r->size[i], r->full[i]);
-		if (r->ended[i])
-			stream_end(st, 0);
-	}
-}
-
-void process_resume(struct process *p, const struct report *r)
-{
-	p->sent = true;
-	p->started_ns = r->outcome.started_ns;
-	if (p->state == PROCESS_STARTING) {
-		p->state = PROCESS_RUNNING;
-		if (r->running)
-			event_process(p);
-	}
-	resume_streams(p, r);
-	if (!sink_resume(&p->input, r->input_received, r->input_taken, r->input_ended) || r->input_closed)
-		sink_close(&p->input);
-	if (!r->running)
-		process_apply_outcome(p, &r->outcome);
-	else
-		process_pump_input(p);
-}
+/* --- Of an earlier mount --- */
 
 struct process *process_adopt(struct sandbox *s, uint32_t id, struct report *r)
 {
@@ -447,9 +417,17 @@ static int need_running(struct process *p, struct error *err)
 
 int process_signal(struct process *p, int signal, struct error *err)
 {
+	struct sandbox *s = process_sandbox(p);
 	int rc = need_running(p, err);
 
-	return rc ? rc : channel_signal(process_sandbox(p)->channel, p->id, (uint32_t)signal);
+	rc = rc ? rc : reconnect_refuses(s, err);
+	if (rc)
+		return rc;
+	rc = s->reach.ready ? channel_signal(s->channel, p->id, (uint32_t)signal) : -EPIPE;
+	if (rc != -EPIPE)
+		return rc;
+	p->signals |= 1ull << (signal - 1);
+	return 0;
 }
 
 int process_input_eof(struct process *p, struct error *err)

@@ -28,11 +28,13 @@ enum process_state {
 struct process {
 	struct object object;
 	enum process_state state;
-	uint32_t value; /* exit code or signal */
-	char *failure;	/* "REASON: text" of a failed one */
-	uint32_t id;	/* the agent's number for it; 0 before it has a command */
-	bool sent;	/* START went out on the present channel */
-	bool numbered;	/* named by us: may be pruned once ended */
+	uint32_t value;	  /* exit code or signal */
+	char *failure;	  /* "REASON: text" of a failed one */
+	uint32_t id;	  /* the agent's number for it; 0 before it has a command */
+	bool sent;	  /* START went out */
+	bool reported;	  /* the agent has told of it on the present channel */
+	uint64_t signals; /* to be sent when the agent is in reach again: bit N-1 for signal N */
+	bool numbered;	  /* named by us: may be pruned once ended */
 	struct start start;
 	struct stream streams[STREAMS];
 	uint64_t acknowledged[STREAMS]; /* HAVE sent up to there */
@@ -87,5 +89,7 @@ struct sandbox *process_sandbox(const struct process *p);
 struct process *process_adopt(struct sandbox *s, uint32_t id, struct report *r);
 /* Brings a known one up to date after a reconnect. */
 void process_resume(struct process *p, const struct report *r);
+/* The agent has reported all it knows: what it does not know is sent again, or lost; what waited goes out. */
+void process_settle(struct process *p);
 /* The state and value of an outcome. */
 void process_apply_outcome(struct process *p, const struct outcome *o);

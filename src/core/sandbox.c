@@ -160,7 +160,7 @@ static int make_main(struct sandbox *s, struct error *err)
 int sandbox_refuses_commands(struct sandbox *s, struct error *err)
 {
 	if (s->state < SANDBOX_TERMINATING && !s->torn_down && !the_mount.ending)
-		return 0;
+		return reconnect_refuses(s, err);
 	if (s->cause.code)
 		return error_set(err, ESHUTDOWN, s->cause.reason, "the sandbox is %s: %s",
 				 state_names[s->state], s->cause.text);
@@ -337,6 +337,13 @@ void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir)
 {
 	struct error err;
 
+	s->reach.asking = false;
+	if (s->channel || s->state >= SANDBOX_TERMINATING) { /* too late */
+		pipe->ops->close(pipe);
+		if (spool_dir >= 0)
+			close(spool_dir);
+		return;
+	}
 	if (link_open(s, pipe, spool_dir)) {
 		error_set(&err, ENOMEM, "NO_MEMORY", "out of memory");
 		sandbox_set_error(s, &err);
@@ -363,11 +370,12 @@ void sandbox_ready(struct sandbox *s)
 		s->started = time(NULL);
 		sandbox_set_state(s, SANDBOX_RUNNING);
 	}
+	reconnect_done(s);
 	if (s->main)
-		process_send(s->main);
+		process_settle(s->main);
 	for (uint64_t after = 0; (child = object_next(&s->object, after));) {
 		after = child->serial;
-		process_send((struct process *)child); /* one that cannot be sent may be pruned */
+		process_settle((struct process *)child); /* one that cannot be sent may be pruned */
 	}
 	core_wake(&s->startup);
 	arrived(s);
@@ -386,6 +394,7 @@ void sandbox_ended(struct sandbox *s, enum sandbox_end how, const struct error *
 	if (m && process_ended(m) && m->state != PROCESS_CANCELED && m->state != PROCESS_LOST)
 		how = m->state == PROCESS_EXITED && m->value == 0 ? END_COMPLETED : END_FAILED;
 	link_close(s);
+	reconnect_stop(s);
 	if (why && !(s->stopping && how == END_TERMINATED))
 		sandbox_set_error(s, why);
 	if (how == END_FAILED && !s->started)

@@ -9,6 +9,7 @@
 #include "core/draft.h"
 #include "core/object.h"
 #include "core/process.h"
+#include "core/reconnect.h"
 
 #include <time.h>
 
@@ -41,6 +42,7 @@ struct sandbox {
 	struct error cause;	 /* why it ended; code 0 if it was asked to */
 	void *instance;		 /* the backend's */
 	struct channel *channel; /* NULL while there is none */
+	struct reach reach;	 /* whether there should be one, and whether it can be used */
 	int spool_dir;		 /* -1 when the agent sends its output */
 	struct process *latest;	 /* a reference, or NULL */
 	struct process *main;	 /* config/command, not listed under proc/ ; a reference, or NULL */
@@ -114,5 +116,5 @@ void sandbox_ready(struct sandbox *s);
 
 int link_open(struct sandbox *s, struct pipe *pipe, int spool_dir);
 void link_close(struct sandbox *s);
-/* What has to be said to the agent cannot be: the sandbox is ended. */
+/* The agent cannot be had any more, nor be asked to end: the sandbox is ended. */
 void link_give_up(struct sandbox *s, int code);

@@ -40,7 +40,9 @@ ssize_t sink_write(struct sink *s, const void *data, size_t len)
 	if (refuses(s))
 		return -EPIPE;
 	if (take == 0)
-		return s->live ? -EAGAIN : -ENOSPC; /* a staged text must fit: nobody drains it yet */
+		return s->stranded ? -ETIMEDOUT
+		       : s->live   ? -EAGAIN
+				   : -ENOSPC; /* a staged text must fit: nobody drains it yet */
 	if (take > len)
 		take = len;
 	rc = buf_append(&s->held, data, take);
@@ -49,7 +51,7 @@ ssize_t sink_write(struct sink *s, const void *data, size_t len)
 
 bool sink_writable(const struct sink *s)
 {
-	return refuses(s) || room(s) > 0;
+	return refuses(s) || s->stranded || room(s) > 0;
 }
 
 void sink_go_live(struct sink *s, bool asked)
@@ -123,6 +125,7 @@ bool sink_resume(struct sink *s, uint64_t received, uint64_t taken, bool ended)
 	s->sent = received;
 	s->end = s->end || ended;
 	s->end_sent = ended;
+	sink_taken(s, taken, false); /* news of it may have been lost on the way */
 	return true;
 }
 
@@ -130,5 +133,11 @@ void sink_close(struct sink *s)
 {
 	s->closed = true;
 	buf_free(&s->held);
+	core_wake(&s->waiters);
+}
+
+void sink_strand(struct sink *s, bool stranded)
+{
+	s->stranded = stranded;
 	core_wake(&s->waiters);
 }

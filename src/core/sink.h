@@ -25,13 +25,17 @@ struct sink {
 	bool end_sent;
 	bool closed;	     /* nobody reads on */
 	bool live;	     /* the command was given */
+	bool stranded;	     /* the agent is out of reach: nobody drains it */
 	struct list waiters; /* writers without room */
 };
 
 void sink_init(struct sink *s);
 void sink_fini(struct sink *s);
 
-/* How many of `len` bytes were taken; -EAGAIN when there is no room, -EPIPE when nobody reads, -ENOMEM. */
+/*
+ * How many of `len` bytes were taken; -EAGAIN when there is no room, -EPIPE when nobody reads, -ETIMEDOUT
+ * when there is no room and the agent is out of reach, -ENOMEM.
+ */
 ssize_t sink_write(struct sink *s, const void *data, size_t len);
 /* Whether a write would not wait. */
 bool sink_writable(const struct sink *s);
@@ -56,3 +60,5 @@ void sink_taken(struct sink *s, uint64_t offset, bool closed);
 /* A new channel: the agent holds everything before `received`. False when that cannot be. */
 bool sink_resume(struct sink *s, uint64_t received, uint64_t taken, bool ended);
 void sink_close(struct sink *s);
+/* Whether the agent is out of reach for good reason to stop waiting for it. */
+void sink_strand(struct sink *s, bool stranded);

@@ -6,7 +6,15 @@
 
 static int state_show(const struct place *at, struct buf *out)
 {
-	return buf_printf(out, "%s\n", sandbox_state_name(at->sandbox->state));
+	time_t since = reconnect_since(at->sandbox);
+	char text[32];
+	struct tm tm;
+
+	if (!since)
+		return buf_printf(out, "%s\n", sandbox_state_name(at->sandbox->state));
+	gmtime_r(&since, &tm);
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return buf_printf(out, "unreachable since %s\n", text);
 }
 
 static int id_show(const struct place *at, struct buf *out)

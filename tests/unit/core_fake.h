@@ -179,7 +179,7 @@ static const struct backend_ops fake_ops = {
     .close = fake_end,
 };
 
-static int fake_begin(void **state)
+static inline int fake_begin(void **state)
 {
 	static struct backend backend = {&fake_ops};
 	const struct mount_settings settings = {.spool_limit = 1000000};

@@ -172,6 +172,12 @@ void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir)
 	buf_free(&hello);
 }
 
+void sandbox_unreachable(struct sandbox *s, const struct error *why)
+{
+	(void)s;
+	(void)why;
+}
+
 static void drop_pipe(struct sandbox *s)
 {
 	if (s->pipe)

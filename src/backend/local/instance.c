@@ -163,6 +163,60 @@ void instance_watch(struct instance *i)
 	report_end(i);
 }
 
+/* --- A new pipe to the agent, which has lost the old one --- */
+
+/* Core lock held. NULL: not now, and `why` says it. */
+static struct pipe *new_pipe(struct instance *i, struct error *why)
+{
+	int fd = instance_connect(&i->home);
+	struct pipe *pipe = fd < 0 ? NULL : socket_pipe(fd);
+
+	if (pipe)
+		return pipe;
+	error_errno(why, fd < 0 ? -fd : ENOMEM, "AGENT_LOST", "its socket cannot be connected to");
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
+static void posted_reconnect(void *arg)
+{
+	struct instance *i = arg;
+	struct pipe *pipe = NULL;
+	struct error why;
+
+	core_lock();
+	i->reconnecting = false;
+	/* Of one that is dead the end has been told, or is told next. */
+	if (i->phase == PHASE_RUNNING && !i->agent_gone) {
+		pipe = new_pipe(i, &why);
+		if (pipe)
+			sandbox_connected(i->sandbox, pipe, -1);
+		else
+			sandbox_unreachable(i->sandbox, &why);
+	}
+	core_unlock();
+	if (pipe && socket_pipe_watch(pipe)) {
+		error_set(&why, ENOMEM, "NO_MEMORY", "out of memory");
+		pipe->events->closed(pipe->owner, &why);
+	}
+}
+
+void instance_reconnect(struct instance *i)
+{
+	struct error why;
+
+	if (i->reconnecting)
+		return;
+	i->reconnecting = loop_post(posted_reconnect, i) == 0;
+	if (i->reconnecting)
+		return;
+	error_set(&why, ENOMEM, "NO_MEMORY", "out of memory");
+	sandbox_unreachable(i->sandbox, &why);
+}
+
+/* --- Killing it --- */
+
 static void kill_now(struct instance *i)
 {
 	if (i->agent_fd >= 0)

@@ -57,7 +57,8 @@ struct instance {
 	unsigned handles; /* open ones of the two, and one while not released */
 	bool agent_polled, killer_armed;
 	bool agent_gone;
-	int exit_code; /* of the agent, 128+N for a signal; -1: not known */
+	bool reconnecting; /* core lock; a call is posted that makes a pipe */
+	int exit_code;	   /* of the agent, 128+N for a signal; -1: not known */
 };
 
 struct instance *instance_new(struct local *l, struct sandbox *s);
@@ -71,6 +72,8 @@ int instance_connect(const struct home *home);
 
 /* Loop thread: takes part in the sandbox's life from now on: what its agent says, and its end. */
 void instance_watch(struct instance *i);
+/* Any thread, core lock held: begins to make a new pipe; the backend's reconnect(). */
+void instance_reconnect(struct instance *i);
 /* Any thread, core lock held: KILL, now or in `ms`. */
 void instance_kill(struct instance *i, uint32_t ms);
 

@@ -178,6 +178,12 @@ static void local_stop(struct backend *b, struct sandbox *s, uint32_t grace_ms)
 		instance_kill(i, ms);
 }
 
+static void local_reconnect(struct backend *b, struct sandbox *s)
+{
+	(void)b;
+	instance_reconnect(sandbox_instance(s));
+}
+
 static void removed_posted(void *arg)
 {
 	core_lock();
@@ -423,6 +429,7 @@ static const struct backend_ops local_ops = {
     .check = local_check,
     .find = local_find,
     .start = local_start,
+    .reconnect = local_reconnect,
     .stop = local_stop,
     .remove = local_remove,
     .keep = local_keep,
