@@ -107,15 +107,17 @@ static size_t fill_directory(fuse_req_t req, const struct spot *dir, char *out, 
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	char *bulk = bulk_buffer();
 	size_t used = 0;
 	struct spot s;
-	int rc = bulk ? 0 : -ENOMEM;
+	char *bulk;
+	int rc;
 
 	if (fi->fh) {
 		graft_readdir(req, size, off, fi, false);
 		return;
 	}
+	bulk = bulk_take();
+	rc = bulk ? 0 : -ENOMEM;
 	core_lock();
 	if (rc == 0)
 		rc = tree_resolve(ino, &s);
@@ -126,6 +128,7 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, s
 		fuse_reply_err(req, -rc);
 	else
 		fuse_reply_buf(req, bulk, used);
+	bulk_give(bulk);
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -154,22 +154,18 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 
 static void reply_served(fuse_req_t req, struct handle *h, struct served *served)
 {
-	char *bulk = bulk_buffer();
-	ssize_t n;
+	char *bulk = bulk_take();
+	ssize_t n = bulk ? pread(served->fd, bulk, served->len, (off_t)served->offset) : -1;
 
-	if (!bulk) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	n = pread(served->fd, bulk, served->len, (off_t)served->offset);
 	if (n < 0) {
 		fuse_reply_err(req, errno);
-		return;
+	} else {
+		core_lock();
+		handle_advance(h, served, (size_t)n);
+		core_unlock();
+		fuse_reply_buf(req, bulk, (size_t)n);
 	}
-	core_lock();
-	handle_advance(h, served, (size_t)n);
-	core_unlock();
-	fuse_reply_buf(req, bulk, (size_t)n);
+	bulk_give(bulk);
 }
 
 static bool try_read(struct request *r, struct pending *p)
@@ -191,7 +187,7 @@ static bool try_read(struct request *r, struct pending *p)
 		}
 	}
 	if (rc == 0 && served.data) {
-		bulk = bulk_buffer();
+		bulk = bulk_take();
 		rc = bulk ? 0 : -ENOMEM;
 		if (bulk) {
 			memcpy(bulk, served.data, served.len);
@@ -205,6 +201,7 @@ static bool try_read(struct request *r, struct pending *p)
 		fuse_reply_buf(r->req, bulk, served.len);
 	else
 		reply_served(r->req, h, &served);
+	bulk_give(bulk);
 	return true;
 }
 

@@ -46,3 +46,22 @@ load helpers
 		cmp "$T/got$i" <(seq 50000)
 	done
 }
+
+# A request that is answered while others become due on the same thread must keep its own bytes.
+@test "readers of many commands at once never see each other's bytes" {
+	local i j readers=()
+	for i in {1..8}; do
+		mkdir "$B/proc/c$i"
+		put "$B/proc/c$i/cmd" "perl -e '\$| = 1; print \"$i \$_\n\" for 1..12000'"
+		for j in 1 2 3; do
+			background eval "timeout 120 cat '$B/proc/c$i/stdout' >'$T/got$i.$j'"
+			readers+=("$!")
+		done
+	done
+	wait "${readers[@]}"
+	for i in {1..8}; do
+		for j in 1 2 3; do
+			cmp "$T/got$i.$j" <(seq -f "$i %.0f" 12000)
+		done
+	done
+}
