@@ -168,27 +168,3 @@ int mount_config_set(const struct config *const *levels, int count, struct confi
 	}
 	return rc;
 }
-
-int mount_stats(struct buf *out)
-{
-	unsigned long running = 0, sandboxes = 0;
-
-	list_each (pos, &the_mount.object.children) {
-		struct object *session = container_of(pos, struct object, sibling);
-
-		list_each (inner, &session->children) {
-			sandboxes++;
-			running += ((struct sandbox *)container_of(inner, struct object, sibling))->state ==
-				   SANDBOX_RUNNING;
-		}
-	}
-	return buf_printf(
-	    out,
-	    "sessions %u\nsandboxes %lu\nsandboxes_running %lu\nsandboxes_created %lu\n"
-	    "sandboxes_started %lu\nsandboxes_failed %lu\nexecutions %lu\nexec_completed_ok %lu\n"
-	    "exec_completed_nonzero %lu\nexec_failures %lu\noutput_bytes %lu\n",
-	    the_mount.object.child_count, sandboxes, running, the_mount.totals.sandboxes,
-	    the_mount.totals.started, the_mount.totals.start_failures, the_mount.totals.commands,
-	    the_mount.totals.succeeded, the_mount.totals.nonzero, the_mount.totals.failures,
-	    the_mount.totals.output_bytes);
-}

@@ -7,6 +7,7 @@
 #include "core/config.h"
 #include "core/journal.h"
 #include "core/object.h"
+#include "core/stats.h"
 
 #include <time.h>
 
@@ -29,14 +30,16 @@ struct mount {
 	struct feed events;
 	struct session *strays; /* whose sandboxes were attached to and belong to no session; or NULL. Not
 				   listed */
+	/*
+	 * Set by the front: a directory of the tree has got a name otherwise than by mkdir. True when the
+	 * session's watchers will be woken once that is told.
+	 */
+	bool (*listing_changed)(struct object *directory);
 	time_t since;
 	bool ending;
 	unsigned living;   /* sandboxes not yet removed or kept, listed or not */
 	unsigned arriving; /* adopted ones whose agent has not reported yet */
-	struct {
-		uint64_t sandboxes, started, start_failures, commands, succeeded, nonzero, failures,
-		    output_bytes;
-	} totals;
+	struct counters totals;
 };
 
 extern struct mount the_mount;
@@ -69,6 +72,3 @@ int mount_check(const struct config *effective, struct error *err);
  */
 int mount_config_set(const struct config *const *levels, int count, struct config *level, enum config_key key,
 		     const char *text, struct error *err);
-
-/* The counters of .ctl/stats, "name value" lines. */
-int mount_stats(struct buf *out);

@@ -136,6 +136,28 @@ void object_remove(struct object *o)
 	}
 }
 
+void object_move(struct object *o, struct object *parent, const char *name)
+{
+	struct object *old = o->parent;
+	struct list *behind = parent->children.prev;
+
+	table_delete(o);
+	list_remove(&o->sibling);
+	old->child_count--;
+	o->parent = object_ref(parent);
+	memset(o->name, 0, sizeof o->name);
+	strncpy(o->name, name, sizeof o->name - 1);
+	/* The order is that of the serials, and new ones are the highest. */
+	while (behind != &parent->children &&
+	       container_of(behind, struct object, sibling)->serial > o->serial)
+		behind = behind->prev;
+	list_append(behind->next, &o->sibling);
+	parent->child_count++;
+	table_insert(o);
+	table.count++;
+	object_unref(old);
+}
+
 struct object *object_ref(struct object *o)
 {
 	o->refs++;

@@ -39,6 +39,9 @@ int object_add(struct object *o, enum object_kind kind, struct object *parent, c
 /* Takes it out of its parent's listing; it lives on while it is referenced. */
 void object_remove(struct object *o);
 
+/* Has it listed under another parent and name, which must be free; its number stays. */
+void object_move(struct object *o, struct object *parent, const char *name);
+
 struct object *object_ref(struct object *o);
 void object_unref(struct object *o);
 

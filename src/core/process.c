@@ -162,6 +162,7 @@ int process_submit(struct sandbox *s, struct process *named, struct start *start
 	p->state = PROCESS_STARTING;
 	p->committed_ns = now_ns();
 	sandbox_register_process(s, p, ++s->last_id);
+	sandbox_count_command(s);
 	sandbox_set_latest(s, p);
 	if (rc) {
 		process_finish(p, PROCESS_FAILED, 0, failure);
@@ -336,6 +337,8 @@ struct process *process_adopt(struct sandbox *s, uint32_t id, struct report *r)
 	p->committed_ns = r->outcome.started_ns;
 	sink_go_live(&p->input, p->start.input);
 	sandbox_register_process(s, p, id);
+	if (id != MAIN_ID)
+		sandbox_count_command(s);
 	if (numbered && strtoull(name, NULL, 10) > s->last_number)
 		s->last_number = strtoull(name, NULL, 10);
 	if (id > s->last_id)

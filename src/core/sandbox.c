@@ -110,7 +110,7 @@ int sandbox_make(struct session *session, const char *name, struct error *err)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
 	make_id(s->id);
 	roster_enter(s);
-	the_mount.totals.sandboxes++;
+	COUNT(s, sandboxes, 1);
 	event_sandbox(s);
 	return 0;
 }
@@ -224,6 +224,7 @@ static void settle(struct sandbox *s, enum sandbox_state state, const struct err
 	sandbox_set_state(s, state);
 	core_wake(&s->startup);
 	core_wake(&s->inbox.waiters);
+	session_stopped(s, NULL);
 	if (s->front) {
 		s->front_gone(s->front);
 		s->front = NULL;
@@ -253,12 +254,13 @@ int sandbox_need(struct sandbox *s, struct error *err)
 		rc = make_main(s, err);
 	if (rc) { /* what was accepted when it was written cannot be had any more */
 		sandbox_set_error(s, err);
-		the_mount.totals.start_failures++;
+		COUNT(s, start_failures, 1);
 		settle(s, SANDBOX_FAILED, err);
 		return rc;
 	}
 	s->began = true;
-	the_mount.totals.started++;
+	s->began_ms = stats_now_ms();
+	COUNT(s, started, 1);
 	sandbox_set_state(s, SANDBOX_PENDING);
 	the_mount.backend->ops->start(the_mount.backend, s);
 	return 0;
@@ -297,7 +299,9 @@ void sandbox_drop(struct sandbox *s)
 {
 	object_ref(&s->object);
 	object_remove(&s->object);
+	session_stopped(s, NULL);
 	roster_leave(s);
+	stats_gone(s);
 	s->torn_down = true;
 	if (s->began && s->state < SANDBOX_COMPLETED) {
 		sandbox_stop(s, STOP_GRACE_MS);
@@ -331,6 +335,7 @@ void sandbox_creating(struct sandbox *s)
 void sandbox_stop_failed(struct sandbox *s, const struct error *why)
 {
 	sandbox_set_error(s, why);
+	session_stopped(s, why);
 }
 
 void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir)
@@ -368,6 +373,7 @@ void sandbox_ready(struct sandbox *s)
 
 	if (s->state < SANDBOX_RUNNING) {
 		s->started = time(NULL);
+		stats_started(s);
 		sandbox_set_state(s, SANDBOX_RUNNING);
 	}
 	reconnect_done(s);
@@ -398,7 +404,7 @@ void sandbox_ended(struct sandbox *s, enum sandbox_end how, const struct error *
 	if (why && !(s->stopping && how == END_TERMINATED))
 		sandbox_set_error(s, why);
 	if (how == END_FAILED && !s->started)
-		the_mount.totals.start_failures++;
+		COUNT(s, start_failures, 1);
 	settle(s, states[how], why);
 	arrived(s);
 	if (s->torn_down)

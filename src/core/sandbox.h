@@ -53,13 +53,15 @@ struct sandbox {
 	struct inbox inbox;
 	struct list startup; /* who waits for it to run, or to fail */
 	time_t created, started, ended;
-	bool began;	/* the backend was told to start it */
-	bool kept;	/* lives on when this mount ends */
-	bool stopping;	/* we asked for its end */
-	bool arriving;	/* of an earlier mount, and its agent has not reported yet */
-	bool torn_down; /* rmdir or unmount: removed as soon as it has ended */
-	bool dormant;	/* runs, but its agent was not asked for yet */
-	char *old_name; /* of one that was attached to: what it was called by who made it; or NULL */
+	uint64_t began_ms; /* when this mount began to start it, by CLOCK_MONOTONIC; 0 if it did not */
+	bool began;	   /* the backend was told to start it */
+	bool kept;	   /* lives on when this mount ends */
+	bool stopping;	   /* we asked for its end */
+	bool arriving;	   /* of an earlier mount, and its agent has not reported yet */
+	bool closing;	   /* its session waits for its end */
+	bool torn_down;	   /* rmdir or unmount: removed as soon as it has ended */
+	bool dormant;	   /* runs, but its agent was not asked for yet */
+	char *old_name;	   /* of one that was attached to: what it was called by who made it; or NULL */
 	uint64_t commands, succeeded, nonzero, failures; /* commands given, and how they ended */
 	/* The front end's data about its files, and how to tell it that they are gone. */
 	void *front;
@@ -106,7 +108,9 @@ void sandbox_register_process(struct sandbox *s, struct process *p, uint32_t id)
 void sandbox_unregister_process(struct sandbox *s, struct process *p);
 struct process *sandbox_process_by_id(struct sandbox *s, uint32_t id);
 void sandbox_set_latest(struct sandbox *s, struct process *p);
-/* Counts it and prunes the oldest ended ones. */
+/* A command was given. */
+void sandbox_count_command(struct sandbox *s);
+/* Counts its end and prunes the oldest ended ones. */
 void sandbox_process_ended(struct sandbox *s, struct process *p);
 
 /* --- The agent's side (core/link.c) --- */

@@ -1,6 +1,7 @@
 /* A sandbox's processes: found by the agent's number, counted, pruned. */
 #include "core/mount.h"
 #include "core/sandbox.h"
+#include "core/session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +17,12 @@ void sandbox_register_process(struct sandbox *s, struct process *p, uint32_t id)
 	p->id = id;
 	p->next_by_id = s->by_id[id % PROCESS_BUCKETS];
 	s->by_id[id % PROCESS_BUCKETS] = p;
+}
+
+void sandbox_count_command(struct sandbox *s)
+{
+	s->commands++;
+	COUNT(s, commands, 1);
 }
 
 void sandbox_unregister_process(struct sandbox *s, struct process *p)
@@ -90,15 +97,17 @@ void sandbox_process_ended(struct sandbox *s, struct process *p)
 		main_ended(s);
 		return;
 	}
-	s->commands++;
-	the_mount.totals.commands++;
-	if (p->state == PROCESS_EXITED && p->value == 0)
-		s->succeeded++, the_mount.totals.succeeded++;
-	else if (p->state == PROCESS_EXITED)
-		s->nonzero++, the_mount.totals.nonzero++;
-	else
-		s->failures++, the_mount.totals.failures++;
-	the_mount.totals.output_bytes += p->streams[STREAM_OUT].size + p->streams[STREAM_ERR].size;
+	if (p->state == PROCESS_EXITED && p->value == 0) {
+		s->succeeded++;
+		COUNT(s, succeeded, 1);
+	} else if (p->state == PROCESS_EXITED) {
+		s->nonzero++;
+		COUNT(s, nonzero, 1);
+	} else {
+		s->failures++;
+		COUNT(s, failures, 1);
+	}
+	COUNT(s, output_bytes, p->streams[STREAM_OUT].size + p->streams[STREAM_ERR].size);
 	if (p->numbered && p->object.listed) {
 		s->kept_ended++;
 		prune(s);

@@ -26,6 +26,8 @@ static struct session *new_session(const char *name)
 		return NULL;
 	}
 	feed_init(&s->events, s->object.serial);
+	list_init(&s->closers);
+	list_init(&s->watchers);
 	return s;
 }
 
@@ -71,12 +73,4 @@ int session_drop(struct session *s, struct error *err)
 	feed_end(&s->events);
 	object_remove(&s->object);
 	return 0;
-}
-
-void session_close(struct session *s)
-{
-	s->closed = true;
-	event_session(s, "closed");
-	list_each (pos, &s->object.children)
-		sandbox_stop((struct sandbox *)container_of(pos, struct object, sibling), STOP_GRACE_MS);
 }

@@ -226,7 +226,8 @@ static bool try_write(struct request *r, struct pending *p)
 	core_lock();
 	h = opened_of(&r->fi)->handle;
 	n = handle_write(h, r->data, r->size, &wait_list);
-	if (n == -EAGAIN && !(r->fi.flags & O_NONBLOCK)) {
+	/* Without a list it is what a verb says, and final. */
+	if (n == -EAGAIN && wait_list && !(r->fi.flags & O_NONBLOCK)) {
 		if (!wait_on(p, wait_list)) {
 			core_unlock();
 			return false;

@@ -231,7 +231,7 @@ ssize_t handle_write(struct handle *h, const char *data, size_t len, struct list
 		return n ? n : (ssize_t)len;
 	}
 	if (h->node->store) {
-		n = store_write(h, data, len);
+		n = store_write(h, data, len, ret_wait);
 		return n ? n : (ssize_t)len;
 	}
 	n = sink_write(h->sink, data, len);

@@ -16,7 +16,13 @@ static int backend_show(const struct place *at, struct buf *out)
 static int stats_show(const struct place *at, struct buf *out)
 {
 	(void)at;
-	return mount_stats(out);
+	return stats_print(NULL, out);
+}
+
+static int metrics_show(const struct place *at, struct buf *out)
+{
+	(void)at;
+	return stats_print_metrics(out);
 }
 
 static int mount_error_show(const struct place *at, struct buf *out)
@@ -36,6 +42,7 @@ static const struct node ctl_rows[] = {
     {"version", 0444, "name and version of the program", .show = version_show},
     {"backend", 0444, "what makes the sandboxes", .show = backend_show},
     {"stats", 0444, "counters, one \"name value\" a line", .show = stats_show},
+    {"metrics", 0444, "the same for Prometheus", .show = metrics_show},
     {"events", 0444, "every change of state as a JSON line; reading on waits", .feed = mount_events},
     {"error", 0444, "the last failure anywhere, as a sentence", .show = mount_error_show},
     {"defaults", 0755, "settings for all new sandboxes", .rows = mount_default_rows},

@@ -18,6 +18,12 @@ struct place {
 	struct sandbox *sandbox;
 	struct process *process; /* in a sandbox's own directory: the latest command, or NULL */
 	int arg;		 /* the row's */
+	/*
+	 * For a verb that must wait: -EAGAIN with *wait set parks the write, and the same line comes
+	 * again, with `again`. NULL where a write cannot wait.
+	 */
+	struct list **wait;
+	bool again;
 };
 
 /* How often a store handler is called. */
@@ -58,6 +64,7 @@ struct node {
 	int (*show)(const struct place *at, struct buf *out);
 	int (*store)(const struct place *at, const char *text, struct error *err);
 	enum store_unit unit;
+	bool waits; /* it has verbs that wait */
 	/* one open gathers one text: the inbox it goes to */
 	struct inbox *(*submit)(const struct place *at);
 	/* output; `follow` waits at the present end, else that is end of file */

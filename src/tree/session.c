@@ -5,12 +5,16 @@ static int do_close(const struct place *at, char **words, int count, struct erro
 {
 	(void)words;
 	(void)count;
-	(void)err;
-	session_close(at->session);
-	return 0;
+	return session_close(at->session, at->again, at->wait, err);
+}
+
+static int do_adopt(const struct place *at, char **words, int count, struct error *err)
+{
+	return session_adopt(at->session, words[0], count > 1 ? words[1] : NULL, at->wait, err);
 }
 
 static const struct verb session_verbs[] = {
+    {"adopt", 1, 2, "adopt ID [NAME]", do_adopt},
     {"close", 0, 0, "close", do_close},
     {0},
 };
@@ -25,13 +29,20 @@ static struct feed *session_events(const struct place *at)
 	return &at->session->events;
 }
 
+static int session_stats_show(const struct place *at, struct buf *out)
+{
+	return stats_print(at->session, out);
+}
+
 static int session_error_show(const struct place *at, struct buf *out)
 {
 	return error_show(&at->session->error, out);
 }
 
 static const struct node ctl_rows[] = {
-    {"ctl", 0200, "verbs: close (stops all sandboxes of the session)", .store = session_ctl},
+    {"ctl", 0200, "verbs: adopt ID [NAME] (from .ctl/sandboxes), close (stops all sandboxes of the session)",
+     .store = session_ctl, .waits = true},
+    {"stats", 0444, "counters of this session", .show = session_stats_show},
     {"events", 0444, "changes of state in this session, as JSON lines", .feed = session_events},
     {"error", 0444, "the last failure in this session", .show = session_error_show},
     {"defaults", 0755, "settings for new sandboxes of this session", .rows = session_default_rows},

@@ -10,44 +10,76 @@ static void place_of(const struct handle *h, struct place *ret)
 	tree_place(&s, ret);
 }
 
-/* Hands one text to the row. A failure is shown only when the text is complete. */
-static int apply(struct handle *h, const char *text, bool complete)
+static int apply_at(struct handle *h, struct place *at, const char *text, bool complete)
 {
 	struct error err = {0};
-	struct place at;
-	int rc;
+	int rc = h->node->store(at, text, &err);
 
-	place_of(h, &at);
-	rc = h->node->store(&at, text, &err);
-	if (rc && complete)
-		tree_keep_error(&at, &err);
+	if (rc && complete && !(rc == -EAGAIN && at->wait && *at->wait))
+		tree_keep_error(at, &err);
 	return rc;
 }
 
-static int apply_lines(struct handle *h, const char *data, size_t len)
+/* Hands one text to the row. A failure is shown only when the text is complete. */
+static int apply(struct handle *h, const char *text, bool complete)
 {
+	struct place at;
+
+	place_of(h, &at);
+	return apply_at(h, &at, text, complete);
+}
+
+static int apply_line(struct handle *h, const char *text, size_t len, struct list **wait)
+{
+	struct place at;
 	struct buf line;
-	int rc = 0;
+	int rc;
 
+	if (memchr(text, '\0', len))
+		return -EINVAL;
 	buf_init(&line, len + 1);
-	while (len && rc == 0) {
-		size_t n = strnlen(data, len);
-		const char *newline = memchr(data, '\n', len);
-		size_t take = newline ? (size_t)(newline - data) : len;
-
-		if (n < take) {
-			rc = -EINVAL;
-			break;
-		}
-		line.len = 0;
-		rc = buf_append(&line, data, take);
-		if (rc == 0)
-			rc = apply(h, buf_text(&line), true);
-		take += newline != NULL;
-		data += take;
-		len -= take;
+	rc = buf_append(&line, text, len);
+	if (rc == 0) {
+		place_of(h, &at);
+		at.wait = wait;
+		at.again = h->waiting;
+		rc = apply_at(h, &at, buf_text(&line), true);
 	}
 	buf_free(&line);
+	return rc;
+}
+
+/* Whether this is the write that had to wait; a new one, after an interrupt, starts afresh. */
+static void begin_lines(struct handle *h, const char *data, size_t len)
+{
+	h->waiting = h->waiting && h->text.len == len && memcmp(h->text.data, data, len) == 0;
+	if (!h->waiting)
+		h->lines_done = 0;
+}
+
+static int apply_lines(struct handle *h, const char *data, size_t len, struct list **wait)
+{
+	int rc = 0;
+
+	begin_lines(h, data, len);
+	while (h->lines_done < len && rc == 0) {
+		const char *text = data + h->lines_done;
+		size_t left = len - h->lines_done;
+		const char *newline = memchr(text, '\n', left);
+		size_t take = newline ? (size_t)(newline - text) : left;
+
+		*wait = NULL;
+		rc = apply_line(h, text, take, wait);
+		if (rc == -EAGAIN && *wait) {
+			h->text.len = 0;
+			h->waiting = true;
+			return buf_append(&h->text, data, len) ? -ENOMEM : -EAGAIN;
+		}
+		h->waiting = false;
+		h->lines_done += take + (newline != NULL);
+	}
+	h->lines_done = 0;
+	/* What a verb says by EAGAIN is no invitation to wait. */
 	return rc;
 }
 
@@ -81,13 +113,13 @@ static int apply_whole_lines(struct handle *h)
 	return rc;
 }
 
-int store_write(struct handle *h, const char *data, size_t len)
+int store_write(struct handle *h, const char *data, size_t len, struct list **ret_wait)
 {
 	size_t before;
 	int rc;
 
 	if (h->node->unit == STORE_LINES)
-		return apply_lines(h, data, len);
+		return apply_lines(h, data, len, ret_wait);
 	if (memchr(data, '\0', len))
 		return -EINVAL;
 	rc = begin_text(h);

@@ -4,7 +4,8 @@
 #include "tree/handle.h"
 
 /* All with the core lock held; 0 or -errno, the sentence is kept where `error` shows it. */
-int store_write(struct handle *h, const char *data, size_t len);
+/* -EAGAIN: wait on *ret_wait, and write the same again. */
+int store_write(struct handle *h, const char *data, size_t len, struct list **ret_wait);
 int store_flush(struct handle *h);
 /* The last close: a file that was truncated and got no text is unset. */
 void store_finish(struct handle *h);

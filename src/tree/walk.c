@@ -375,7 +375,7 @@ bool tree_name_changes(const struct spot *s)
 	if (s->row == 1)
 		return s->object->kind == OBJECT_PROCESS || s->by_id;
 	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
-	return n->sink || n->stream || n->feed || (n->show && !n->submit);
+	return n->sink || n->stream || n->feed || tree_wants_fresh_number(s) || (n->show && !n->submit);
 }
 
 bool tree_attributes_change(const struct spot *s)
@@ -385,5 +385,6 @@ bool tree_attributes_change(const struct spot *s)
 
 bool tree_wants_fresh_number(const struct spot *s)
 {
-	return s->node->sink || (s->node->stream && s->object->kind == OBJECT_SANDBOX);
+	/* A verb may have its writer wait: whoever comes next must not. */
+	return s->node->sink || s->node->waits || (s->node->stream && s->object->kind == OBJECT_SANDBOX);
 }

@@ -5,9 +5,9 @@ load helpers
 
 @test "the mount, a session and a sandbox hold what they should" {
 	same '.ctl s' "$(echo $(ls -A "$M"))"
-	same 'README backend defaults error events sandboxes stats version' "$(echo $(LC_ALL=C ls "$M/.ctl"))"
+	same 'README backend defaults error events metrics sandboxes stats version' "$(echo $(LC_ALL=C ls "$M/.ctl"))"
 	same '.ctl box' "$(echo $(ls -A "$S"))"
-	same 'ctl defaults error events' "$(echo $(ls "$S/.ctl"))"
+	same 'ctl defaults error events stats' "$(echo $(ls "$S/.ctl"))"
 	same 'cmd config ctl error fs id info logs proc state status stderr stderr.log stdin stdout stdout.log wait' \
 		"$(echo $(LC_ALL=C ls -A "$B"))"
 	for d in "$B/config" "$S/.ctl/defaults" "$M/.ctl/defaults"; do
