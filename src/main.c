@@ -174,7 +174,8 @@ static int run(struct options *o, struct error *err)
 	struct mount_settings settings = {.timeout_ms = (unsigned)(o->timeout_s * 1000),
 					  .spool_limit = o->spool_limit,
 					  .keep = o->keep,
-					  .spool_over_channel = o->spool_over_channel};
+					  .spool_over_channel = o->spool_over_channel,
+					  .files_over_channel = o->files_over_channel};
 	struct serve_options serve = {.mountpoint = o->mountpoint,
 				      .fuse_args = &o->fuse_args,
 				      .umask = o->umask,

@@ -106,6 +106,12 @@ static int set_spool(struct options *o, const char *value, struct error *err)
 	return o->spool_over_channel ? 0 : bad_value(err, "spool", value);
 }
 
+static int set_files(struct options *o, const char *value, struct error *err)
+{
+	o->files_over_channel = strcmp(value, "channel") == 0;
+	return o->files_over_channel ? 0 : bad_value(err, "files", value);
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct options *o, const char *value, struct error *err);
@@ -117,6 +123,7 @@ static const struct {
     {"timeout", set_timeout},
     {"umask", set_umask},
     {"spool", set_spool},
+    {"files", set_files},
 };
 
 /* Options of mount(8) and fstab that mean nothing to us, or that the kernel's defaults give already. */

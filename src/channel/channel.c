@@ -118,6 +118,13 @@ int channel_forget(struct channel *c, uint32_t id)
 	return send_number(c, MSG_FORGET, id, 0, 0, 0);
 }
 
+int channel_file(struct channel *c, uint32_t tag, const void *payload, size_t len)
+{
+	struct frame f = {.type = MSG_FILE, .id = tag};
+
+	return send_frame(c, &f, payload, len);
+}
+
 int channel_shutdown(struct channel *c, uint32_t grace_ms)
 {
 	return send_number(c, MSG_SHUTDOWN, 0, 0, grace_ms, 4);
@@ -223,6 +230,7 @@ static int dispatch(struct channel *c, const struct frame *f, struct error *err)
 		return broken(err, "no such stream");
 	if (!c->welcomed && f->type != MSG_WELCOME && f->type != MSG_REFUSED)
 		return broken(err, "no welcome");
+	c->events->heard(c->owner);
 	switch (f->type) {
 	case MSG_WELCOME:
 		return on_welcome(c, f, err);
@@ -242,6 +250,12 @@ static int dispatch(struct channel *c, const struct frame *f, struct error *err)
 	case MSG_END:
 	case MSG_TAKEN:
 		return on_number(c, f, err);
+	case MSG_FILE_REPLY:
+		return c->events->file_reply(c->owner, f)
+			   ? broken(err, "an answer about files nobody asked for")
+			   : 0;
+	case MSG_FILE_CHANGED:
+		return c->events->file_changed(c->owner, f) ? broken(err, "a malformed notice") : 0;
 	case MSG_PONG:
 		return 0;
 	default:

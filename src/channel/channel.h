@@ -22,6 +22,10 @@ struct channel_events {
 	void (*exited)(void *owner, uint32_t id, const struct outcome *o);
 	void (*taken)(void *owner, uint32_t id, uint64_t bytes, bool closed);
 	void (*bye)(void *owner, const char *why);
+	void (*heard)(void *owner); /* before each of these: something came */
+	/* MSG_FILE_REPLY and MSG_FILE_CHANGED, as they are. 0, or -EPROTO for nonsense. */
+	int (*file_reply)(void *owner, const struct frame *f);
+	int (*file_changed)(void *owner, const struct frame *f);
 };
 
 /*
@@ -48,4 +52,6 @@ int channel_limit(struct channel *c, uint32_t id, uint64_t bytes);
 int channel_want(struct channel *c, uint32_t id, enum stream_number stream, uint64_t offset);
 int channel_have(struct channel *c, uint32_t id, enum stream_number stream, uint64_t offset);
 int channel_forget(struct channel *c, uint32_t id);
+/* `payload` is a whole struct file_request. */
+int channel_file(struct channel *c, uint32_t tag, const void *payload, size_t len);
 int channel_shutdown(struct channel *c, uint32_t grace_ms);

@@ -21,9 +21,29 @@ static void on_process(void *owner, uint32_t id, struct report *r)
 		channel_forget(s->channel, id);
 }
 
+static int send_file_call(void *to, uint32_t tag, const void *payload, size_t len)
+{
+	return channel_file(to, tag, payload, len);
+}
+
 static void on_ready(void *owner)
 {
-	sandbox_ready(owner);
+	struct sandbox *s = owner;
+
+	s->files_ready = true;
+	if (s->files)
+		file_calls_resume(s->files, send_file_call, s->channel);
+	sandbox_ready(s);
+}
+
+struct file_calls *link_files(struct sandbox *s)
+{
+	if (!s->files) {
+		s->files = file_calls_new();
+		if (s->files && s->files_ready)
+			file_calls_resume(s->files, send_file_call, s->channel);
+	}
+	return s->files;
 }
 
 static void on_started(void *owner, uint32_t id, uint64_t when_ns)
@@ -136,7 +156,29 @@ static void on_bye(void *owner, const char *why)
 	sandbox_set_error(s, &err);
 }
 
+static void on_heard(void *owner)
+{
+	((struct sandbox *)owner)->news++;
+}
+
+static int on_file_reply(void *owner, const struct frame *f)
+{
+	struct sandbox *s = owner;
+
+	return s->files ? file_calls_reply(s->files, f) : -EPROTO;
+}
+
+static int on_file_changed(void *owner, const struct frame *f)
+{
+	struct sandbox *s = owner;
+
+	return s->front && s->front_changed ? s->front_changed(s->front, f) : 0;
+}
+
 static const struct channel_events channel_events = {
+    .heard = on_heard,
+    .file_reply = on_file_reply,
+    .file_changed = on_file_changed,
     .process = on_process,
     .ready = on_ready,
     .started = on_started,
@@ -189,12 +231,20 @@ static void still_there(struct object *o)
 	give_up((struct sandbox *)o, &why);
 }
 
+static void suspend_files(struct sandbox *s)
+{
+	s->files_ready = false;
+	if (s->files)
+		file_calls_suspend(s->files);
+}
+
 /* As a rule the agent has died, and the backend is about to say how. Else a new pipe resumes. */
 static void pipe_closed(void *owner, const struct error *why)
 {
 	struct sandbox *s = owner;
 
 	core_lock();
+	suspend_files(s);
 	if (s->channel && !s->stopping && s->state < SANDBOX_TERMINATING && !s->reach.farewell &&
 	    the_mount.backend->ops->reconnect)
 		reconnect_begin(s, why);
@@ -242,6 +292,7 @@ void link_close(struct sandbox *s)
 {
 	if (!s->channel)
 		return;
+	suspend_files(s);
 	channel_free(s->channel);
 	s->channel = NULL;
 	object_unref(&s->object);

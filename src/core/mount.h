@@ -16,6 +16,7 @@ struct mount_settings {
 	unsigned timeout_ms;	 /* how long an agent may be out of reach before what needs it fails */
 	bool keep;		 /* on_exit=keep */
 	bool spool_over_channel; /* for tests: output comes in frames even where files could be shared */
+	bool files_over_channel; /* for tests: the agent is asked even where the root could be opened */
 	char scratch[256];	 /* directory for output of agents that are far away; "" for memory */
 };
 

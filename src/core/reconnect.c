@@ -101,6 +101,8 @@ static void deadline(struct object *o)
 		after = child->serial;
 		fail_waiting((struct process *)child, failure); /* may prune it */
 	}
+	if (s->files)
+		file_calls_fail(s->files, ETIMEDOUT);
 	core_wake(&s->startup);
 }
 

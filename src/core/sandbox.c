@@ -54,6 +54,7 @@ static void destroy(struct object *o)
 	if (s->spool_dir >= 0)
 		close(s->spool_dir);
 	free(s->by_id);
+	file_calls_free(s->files);
 	free(s);
 }
 
@@ -207,6 +208,16 @@ static void end_process(struct sandbox *s, struct process *p, const struct error
 	}
 }
 
+/* Its files are gone, or out of our hands. */
+static void part_from_front(struct sandbox *s)
+{
+	if (s->front)
+		s->front_gone(s->front);
+	s->front = NULL;
+	if (s->files)
+		file_calls_end(s->files, ESHUTDOWN);
+}
+
 static void settle(struct sandbox *s, enum sandbox_state state, const struct error *why)
 {
 	struct object *child;
@@ -225,10 +236,7 @@ static void settle(struct sandbox *s, enum sandbox_state state, const struct err
 	core_wake(&s->startup);
 	core_wake(&s->inbox.waiters);
 	session_stopped(s, NULL);
-	if (s->front) {
-		s->front_gone(s->front);
-		s->front = NULL;
-	}
+	part_from_front(s);
 }
 
 /* One that was attached to without its agent. */
@@ -414,6 +422,7 @@ void sandbox_ended(struct sandbox *s, enum sandbox_end how, const struct error *
 void sandbox_removed(struct sandbox *s)
 {
 	link_close(s);
+	part_from_front(s);
 	s->instance = NULL;
 	if (s->main)
 		object_unref(&s->main->object);

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "channel/channel.h"
+#include "channel/file_calls.h"
 #include "core/backend.h"
 #include "core/config.h"
 #include "core/draft.h"
@@ -66,6 +67,12 @@ struct sandbox {
 	/* The front end's data about its files, and how to tell it that they are gone. */
 	void *front;
 	void (*front_gone)(void *front);
+	/* The agent says something about a file is different; NULL: nobody wants to know. -EPROTO: nonsense.
+	 */
+	int (*front_changed)(void *front, const struct frame *f);
+	struct file_calls *files; /* requests about files to the agent, or NULL */
+	bool files_ready;	  /* the agent has told all it knows, and can be asked */
+	uint64_t news;		  /* grows with whatever the agent says */
 };
 
 const char *sandbox_state_name(enum sandbox_state state);
@@ -120,5 +127,7 @@ void sandbox_ready(struct sandbox *s);
 
 int link_open(struct sandbox *s, struct pipe *pipe, int spool_dir);
 void link_close(struct sandbox *s);
+/* The requests about files, made at the first use. NULL: no memory. */
+struct file_calls *link_files(struct sandbox *s);
 /* The agent cannot be had any more, nor be asked to end: the sandbox is ended. */
 void link_give_up(struct sandbox *s, int code);

@@ -174,6 +174,21 @@ int files_link_text(int root, int dir, unsigned int depth, const char *raw, char
 	return r == -EFBIG ? -ENAMETOOLONG : r;
 }
 
+bool files_link_needs_walk(const char *raw)
+{
+	unsigned int ups;
+
+	return behind_last_dotdot(skip_leading(raw, &ups));
+}
+
+bool files_link_is_safe(const char *text, unsigned int depth)
+{
+	unsigned int ups;
+	const char *rest = skip_leading(text, &ups);
+
+	return text[0] && text[0] != '/' && ups <= depth && !behind_last_dotdot(rest);
+}
+
 int files_readlink(int root, int dir, unsigned int depth, int link, char *out)
 {
 	char raw[PATH_MAX];

@@ -14,6 +14,7 @@ static void shut_down(void *graft)
 /* Closing all the descriptors takes its time: not here, under the core lock. */
 static void gone(void *graft)
 {
+	far_end(graft);
 	if (loop_post(shut_down, graft))
 		shut_down(graft);
 }
@@ -28,6 +29,20 @@ static uint64_t key_of(const struct sandbox *s)
 	return key;
 }
 
+static int heard_change(void *graft, const struct frame *f)
+{
+	return far_changed(graft, f);
+}
+
+/* Where its root cannot be opened from here, its agent is asked for everything. */
+static bool far_away(struct sandbox *s, int *ret_fd)
+{
+	*ret_fd = -1;
+	if (!the_mount.settings.files_over_channel)
+		*ret_fd = the_mount.backend->ops->root(the_mount.backend, s);
+	return *ret_fd < 0;
+}
+
 int fs_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret)
 {
 	int fd;
@@ -37,12 +52,11 @@ int fs_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret)
 	if (s->state != SANDBOX_RUNNING)
 		return -EAGAIN;
 	if (!s->front) {
-		fd = the_mount.backend->ops->root(the_mount.backend, s);
-		if (fd < 0)
-			return fd;
-		s->front = graft_new(fd, key_of(s), number);
+		s->front =
+		    far_away(s, &fd) ? far_new(s, key_of(s), number) : graft_new(fd, key_of(s), number);
 		if (!s->front)
 			return -ENOMEM;
+		s->front_changed = heard_change;
 		s->front_gone = gone;
 	}
 	*ret = graft_ref(s->front);

@@ -28,6 +28,9 @@ struct graft_node;
  * fs/ node itself, which is not one of ours. One reference. NULL: no memory.
  */
 struct graft *graft_new(int root_fd, uint64_t key, fuse_ino_t root_ino);
+/* The same for files that are far away: `far` belongs to who calls it. */
+struct far;
+struct graft *graft_new_far(struct far *far, uint64_t key, fuse_ino_t root_ino);
 /*
  * The sandbox ended: every operation answers ESHUTDOWN from now on, descriptors close once those that
  * run are through. Closes many of them: not to be called with the core lock held.
@@ -46,6 +49,8 @@ static inline bool graft_owns(fuse_ino_t ino)
 {
 	return ino & GRAFT_BIT;
 }
+/* Whether its operations are those of far.h. */
+bool graft_is_far(const struct graft_node *node);
 /* The node behind a number the kernel holds; NULL for a number that is not known. */
 struct graft_node *graft_node(fuse_ino_t ino);
 
@@ -78,6 +83,7 @@ void graft_removexattr(fuse_req_t req, struct graft_node *node, const char *name
 /* On open files and directories: fi->fh is a pointer this module gave out in open, create or opendir. */
 void graft_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);
 void graft_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi);
+void graft_flush(fuse_req_t req, struct fuse_file_info *fi);
 void graft_fsync(fuse_req_t req, int datasync, struct fuse_file_info *fi);
 void graft_fallocate(fuse_req_t req, int mode, off_t off, off_t len, struct fuse_file_info *fi);
 void graft_lseek(fuse_req_t req, off_t off, int whence, struct fuse_file_info *fi);

@@ -146,6 +146,12 @@ void graft_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct f
 		fuse_reply_write(req, (size_t)r);
 }
 
+void graft_flush(fuse_req_t req, struct fuse_file_info *fi)
+{
+	(void)fi; /* every write was judged as it was done */
+	fuse_reply_err(req, 0);
+}
+
 void graft_fsync(fuse_req_t req, int datasync, struct fuse_file_info *fi)
 {
 	struct graft_handle *h = handle(fi);

@@ -6,16 +6,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct graft *graft_new(int root_fd, uint64_t key, fuse_ino_t root_ino)
+static struct graft *graft_make(uint64_t key, fuse_ino_t root_ino)
 {
 	struct graft *g = calloc(1, sizeof(*g));
-	struct stat st;
 
-	if (!g || fstat(root_fd, &st) < 0) {
-		free(g);
-		close(root_fd);
+	if (!g)
 		return NULL;
-	}
 	g->key = key;
 	g->refs = 1;
 	list_init(&g->nodes);
@@ -23,9 +19,31 @@ struct graft *graft_new(int root_fd, uint64_t key, fuse_ino_t root_ino)
 	list_init(&g->root.link);
 	g->root.graft = g;
 	g->root.number = root_ino;
+	g->root.type = S_IFDIR;
+	g->root.fd = -1;
+	return g;
+}
+
+struct graft *graft_new_far(struct far *far, uint64_t key, fuse_ino_t root_ino)
+{
+	struct graft *g = graft_make(key, root_ino);
+
+	if (g)
+		g->far = far;
+	return g;
+}
+
+struct graft *graft_new(int root_fd, uint64_t key, fuse_ino_t root_ino)
+{
+	struct stat st;
+	struct graft *g = fstat(root_fd, &st) < 0 ? NULL : graft_make(key, root_ino);
+
+	if (!g) {
+		close(root_fd);
+		return NULL;
+	}
 	g->root.dev = st.st_dev;
 	g->root.ino = st.st_ino;
-	g->root.type = S_IFDIR;
 	g->root.fd = root_fd;
 	return g;
 }
@@ -52,6 +70,8 @@ static void unref_and_unlock(struct graft *g)
 		return;
 	if (g->root.fd >= 0)
 		close(g->root.fd);
+	if (g->far)
+		g->far_gone(g->far);
 	free(g);
 }
 

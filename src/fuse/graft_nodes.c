@@ -80,6 +80,8 @@ static void free_dead(struct list *dead)
 
 		if (node->fd >= 0)
 			close(node->fd);
+		if (node->far)
+			node->graft->far_node_gone(node->far);
 		graft_unref(node->graft);
 		free(node->name);
 		free(node);
@@ -152,6 +154,11 @@ struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int
 	if (fd >= 0)
 		close(fd);
 	return node;
+}
+
+bool graft_is_far(const struct graft_node *node)
+{
+	return node->graft->far;
 }
 
 struct graft_node *graft_node(fuse_ino_t ino)

@@ -44,6 +44,8 @@ struct graft_node {
 	bool unsettled;
 	unsigned int floor;
 	uint64_t floor_epoch;
+
+	void *far; /* the graft's own, where it is far away */
 };
 
 struct graft {
@@ -54,6 +56,11 @@ struct graft {
 	bool down;
 	uint64_t epoch; /* grows when a directory moves up through the mount */
 	struct list nodes, handles;
+	/* NULL where the files are reached by descriptors: in all others `fd` is -1. */
+	struct far *far;
+	/* The kernel has forgotten a node; all of the graft is done with. No lock held. */
+	void (*far_node_gone)(void *node_far);
+	void (*far_gone)(struct far *far);
 };
 
 /* An open file or directory; fi->fh. Holds a reference to its graft. */

@@ -67,7 +67,7 @@ static bool lookup_below_fs(struct request *r, struct pending *p)
 	if (rc) {
 		fuse_reply_err(r->req, -rc);
 	} else {
-		graft_lookup(r->req, graft_root(graft), r->name);
+		fs_op(lookup, graft_root(graft))(r->req, graft_root(graft), r->name);
 		graft_unref(graft);
 	}
 	return true;
@@ -112,7 +112,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int rc;
 
 	if (graft_owns(parent)) {
-		graft_lookup(req, graft_node(parent), name);
+		fs_op(lookup, graft_node(parent))(req, graft_node(parent), name);
 		return;
 	}
 	if (strlen(name) > NAME_MAX) {
@@ -187,7 +187,7 @@ static void reply_spot(fuse_req_t req, fuse_ino_t ino)
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	if (graft_owns(ino))
-		graft_getattr(req, graft_node(ino), fi);
+		fs_op(getattr, graft_node(ino))(req, graft_node(ino), fi);
 	else
 		reply_spot(req, ino);
 }
@@ -218,7 +218,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	int rc;
 
 	if (graft_owns(ino)) {
-		graft_setattr(req, graft_node(ino), attr, to_set, fi);
+		fs_op(setattr, graft_node(ino))(req, graft_node(ino), attr, to_set, fi);
 		return;
 	}
 	rc = set_spot(ino, attr, to_set);
@@ -235,7 +235,7 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 	int rc;
 
 	if (graft_owns(ino)) {
-		graft_access(req, graft_node(ino), mask);
+		fs_op(access, graft_node(ino))(req, graft_node(ino), mask);
 		return;
 	}
 	core_lock();
@@ -257,7 +257,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct graft_node *node = file_node(ino, &held, &err);
 
 	if (node)
-		graft_statfs(req, node);
+		fs_op(statfs, node)(req, node);
 	else
 		fuse_reply_statfs(req, &st);
 	file_done(held);
@@ -274,7 +274,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct graft_node *node = file_node(parent, &held, &err);
 
 	if (node || graft_owns(parent)) {
-		graft_mkdir(req, node, name, mode);
+		fs_op(mkdir, node)(req, node, name, mode);
 		file_done(held);
 		return;
 	}
@@ -301,7 +301,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct graft_node *node = file_node(parent, &held, &err);
 
 	if (node || graft_owns(parent)) {
-		graft_rmdir(req, node, name);
+		fs_op(rmdir, node)(req, node, name);
 		file_done(held);
 		return;
 	}
@@ -320,7 +320,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct graft_node *node = file_node(parent, &held, &err);
 
 	if (node)
-		graft_unlink(req, node, name);
+		fs_op(unlink, node)(req, node, name);
 	else
 		fuse_reply_err(req, err);
 	file_done(held);
@@ -333,7 +333,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct graft_node *node = file_node(parent, &held, &err);
 
 	if (node)
-		graft_mknod(req, node, name, mode, rdev);
+		fs_op(mknod, node)(req, node, name, mode, rdev);
 	else
 		fuse_reply_err(req, err);
 	file_done(held);
@@ -346,7 +346,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	struct graft_node *node = file_node(parent, &held, &err);
 
 	if (node)
-		graft_symlink(req, target, node, name);
+		fs_op(symlink, node)(req, target, node, name);
 	else
 		fuse_reply_err(req, err);
 	file_done(held);
@@ -359,7 +359,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 	struct graft_node *node = file_node(ino, &held, &err);
 
 	if (node)
-		graft_readlink(req, node);
+		fs_op(readlink, node)(req, node);
 	else
 		fuse_reply_err(req, EINVAL);
 	file_done(held);
@@ -375,7 +375,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	struct graft_node *to = file_node(newparent, &newheld, &newerr);
 
 	if (from && to)
-		graft_rename(req, from, name, to, newname, flags);
+		fs_op(rename, from)(req, from, name, to, newname, flags);
 	else
 		fuse_reply_err(req, from ? EXDEV : err);
 	file_done(held);
@@ -390,7 +390,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const 
 	struct graft_node *dir = file_node(newparent, &newheld, &newerr);
 
 	if (node && dir)
-		graft_link(req, node, dir, newname);
+		fs_op(link, node)(req, node, dir, newname);
 	else
 		fuse_reply_err(req, dir ? EXDEV : newerr);
 	file_done(held);
@@ -407,7 +407,7 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
 	struct graft_node *node = file_node(ino, &held, &err);
 
 	if (node)
-		graft_setxattr(req, node, name, value, size, flags);
+		fs_op(setxattr, node)(req, node, name, value, size, flags);
 	else
 		fuse_reply_err(req, ENOTSUP);
 	file_done(held);
@@ -420,7 +420,7 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 	struct graft_node *node = file_node(ino, &held, &err);
 
 	if (node)
-		graft_getxattr(req, node, name, size);
+		fs_op(getxattr, node)(req, node, name, size);
 	else
 		fuse_reply_err(req, ENOTSUP); /* and ls asks no more */
 	file_done(held);
@@ -433,7 +433,7 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	struct graft_node *node = file_node(ino, &held, &err);
 
 	if (node)
-		graft_listxattr(req, node, size);
+		fs_op(listxattr, node)(req, node, size);
 	else if (size)
 		fuse_reply_buf(req, NULL, 0);
 	else
@@ -448,7 +448,7 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	struct graft_node *node = file_node(ino, &held, &err);
 
 	if (node)
-		graft_removexattr(req, node, name);
+		fs_op(removexattr, node)(req, node, name);
 	else
 		fuse_reply_err(req, ENODATA);
 	file_done(held);

@@ -4,6 +4,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 
+#include "fuse/far.h"
 #include "fuse/graft.h"
 #include "tree/handle.h"
 
@@ -49,3 +50,7 @@ int fs_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret);
  */
 struct graft_node *file_node(fuse_ino_t ino, struct graft **ret_held, int *ret_errno);
 void file_done(struct graft *held);
+
+/* Which function does it: for files reached by descriptors, or for those that are far away. */
+#define fs_op(op, node)	   (graft_is_far(node) ? far_##op : graft_##op)
+#define fs_open_op(op, fi) ((fi)->fh & FAR_BIT ? far_##op : graft_##op)

@@ -60,7 +60,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct graft_node *node = file_node(ino, &held, &err);
 
 	if (node || graft_owns(ino))
-		graft_opendir(req, node, fi);
+		fs_op(opendir, node)(req, node, fi);
 	else
 		request_run(&r); /* fs/ of a sandbox that does not run is an empty directory */
 	file_done(held);
@@ -113,7 +113,7 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, s
 	int rc;
 
 	if (fi->fh) {
-		graft_readdir(req, size, off, fi, false);
+		fs_open_op(readdir, fi)(req, size, off, fi, false);
 		return;
 	}
 	bulk = bulk_take();
@@ -135,7 +135,7 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 {
 	(void)ino;
 	if (fi->fh)
-		graft_releasedir(req, fi);
+		fs_open_op(releasedir, fi)(req, fi);
 	else
 		fuse_reply_err(req, 0);
 }

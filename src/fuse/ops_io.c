@@ -112,7 +112,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct request r = {.req = req, .ino = ino, .fi = *fi, .attempt = try_open};
 
 	if (graft_owns(ino))
-		graft_open(req, graft_node(ino), fi);
+		fs_op(open, graft_node(ino))(req, graft_node(ino), fi);
 	else
 		request_run(&r);
 }
@@ -122,7 +122,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct opened *o = opened_of(fi);
 
 	if (graft_owns(ino)) {
-		graft_release(req, fi);
+		fs_open_op(release, fi)(req, fi);
 		return;
 	}
 	close_opened(o);
@@ -144,7 +144,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	struct graft_node *node = file_node(parent, &held, &err);
 
 	if (node)
-		graft_create(req, node, name, mode, fi);
+		fs_op(create, node)(req, node, name, mode, fi);
 	else
 		fuse_reply_err(req, err);
 	file_done(held);
@@ -210,7 +210,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 	struct request r = {.req = req, .ino = ino, .fi = *fi, .size = size, .off = off, .attempt = try_read};
 
 	if (graft_owns(ino))
-		graft_read(req, size, off, fi);
+		fs_open_op(read, fi)(req, size, off, fi);
 	else
 		request_run(&r);
 }
@@ -249,7 +249,7 @@ static void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 	struct fuse_bufvec flat = FUSE_BUFVEC_INIT(fuse_buf_size(in));
 
 	if (graft_owns(ino)) {
-		graft_write_buf(req, in, off, fi);
+		fs_open_op(write_buf, fi)(req, in, off, fi);
 		return;
 	}
 	r.size = flat.buf[0].size;
@@ -273,7 +273,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int opener, rc;
 
 	if (graft_owns(ino)) {
-		fuse_reply_err(req, 0);
+		fs_open_op(flush, fi)(req, fi);
 		return;
 	}
 	core_lock();
@@ -294,7 +294,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 	int rc;
 
 	if (graft_owns(ino)) {
-		graft_fsync(req, datasync, fi);
+		fs_open_op(fsync, fi)(req, datasync, fi);
 		return;
 	}
 	core_lock();
@@ -331,7 +331,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 			 struct fuse_file_info *fi)
 {
 	if (graft_owns(ino))
-		graft_fallocate(req, mode, off, len, fi);
+		fs_open_op(fallocate, fi)(req, mode, off, len, fi);
 	else
 		fuse_reply_err(req, EOPNOTSUPP);
 }
@@ -339,7 +339,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
 	if (graft_owns(ino))
-		graft_lseek(req, off, whence, fi);
+		fs_open_op(lseek, fi)(req, off, whence, fi);
 	else
 		fuse_reply_err(req, EINVAL);
 }
@@ -348,8 +348,8 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, 
 			       fuse_ino_t ino_out, off_t off_out, struct fuse_file_info *fi_out, size_t len,
 			       int flags)
 {
-	if (graft_owns(ino_in) && graft_owns(ino_out))
-		graft_copy_file_range(req, fi_in, off_in, fi_out, off_out, len, flags);
+	if (graft_owns(ino_in) && graft_owns(ino_out) && fi_in->fh % 2 == fi_out->fh % 2)
+		fs_open_op(copy_file_range, fi_in)(req, fi_in, off_in, fi_out, off_out, len, flags);
 	else
 		fuse_reply_err(req, EXDEV);
 }

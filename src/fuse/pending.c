@@ -2,107 +2,36 @@
 
 #include "core/backend.h"
 #include "core/waiter.h"
+#include "fuse/interrupt.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * The kernel may interrupt a request at any time, also while it is being
- * answered on another thread, and libfuse then calls us with what we gave it at
- * registration. That must not be a pointer that can be stale: it is a slot
- * number with a generation, looked up under the core lock.
- */
 struct pending {
 	struct waiter waiter;
+	struct interruptible interruptible;
 	struct request request;
-	uint32_t slot, generation;
 	bool interrupted;
 };
 
-static struct {
-	struct pending **at; /* NULL where free */
-	uint32_t *generation;
-	uint32_t count, free_hint;
-} slots;
-
-static int slot_take(struct pending *p)
-{
-	for (uint32_t i = 0; i < slots.count; i++) {
-		uint32_t slot = (slots.free_hint + i) % slots.count;
-
-		if (!slots.at[slot]) {
-			slots.free_hint = slot + 1;
-			slots.at[slot] = p;
-			p->slot = slot;
-			p->generation = ++slots.generation[slot];
-			return 0;
-		}
-	}
-	return -ENOSPC;
-}
-
-static int slots_grow(void)
-{
-	uint32_t count = slots.count ? slots.count * 2 : 64;
-	struct pending **at = realloc(slots.at, count * sizeof *at);
-	uint32_t *generation;
-
-	if (!at)
-		return -ENOMEM;
-	slots.at = at;
-	generation = realloc(slots.generation, count * sizeof *generation);
-	if (!generation)
-		return -ENOMEM;
-	slots.generation = generation;
-	memset(at + slots.count, 0, (count - slots.count) * sizeof *at);
-	memset(generation + slots.count, 0, (count - slots.count) * sizeof *generation);
-	slots.free_hint = slots.count;
-	slots.count = count;
-	return 0;
-}
-
 static void pending_free(struct pending *p)
 {
-	slots.at[p->slot] = NULL;
-	slots.free_hint = p->slot;
+	interruptible_remove(&p->interruptible);
 	free(p->request.data);
 	free(p);
 }
 
-static void *handle_of(const struct pending *p)
+static bool on_interrupt(struct interruptible *i)
 {
-	return (void *)((uintptr_t)p->generation << 32 | p->slot);
-}
+	struct pending *p = container_of(i, struct pending, interruptible);
 
-static struct pending *pending_find(void *data)
-{
-	uint32_t slot = (uint32_t)(uintptr_t)data, generation = (uint32_t)((uintptr_t)data >> 32);
-	struct pending *p = slot < slots.count ? slots.at[slot] : NULL;
-
-	return p && p->generation == generation ? p : NULL;
-}
-
-/* Called by libfuse, on another thread, or from within fuse_req_interrupt_func() when it came before. */
-static void on_interrupt(fuse_req_t req, void *data)
-{
-	struct pending *p;
-	bool parked = false;
-
-	core_lock();
-	p = pending_find(data);
-	if (p) {
-		p->interrupted = true;
-		parked = !list_empty(&p->waiter.link);
-		if (parked) {
-			list_remove(&p->waiter.link);
-			pending_free(p);
-		}
-	}
-	core_unlock();
-	if (parked) /* else an attempt is under way and sees the mark */
-		fuse_reply_err(req, EINTR);
+	p->interrupted = true;
+	if (list_empty(&p->waiter.link)) /* an attempt is under way and sees the mark */
+		return false;
+	list_remove(&p->waiter.link);
+	pending_free(p);
+	return true;
 }
 
 static void try_again(struct waiter *w)
@@ -144,10 +73,9 @@ static struct pending *pending_new(const struct request *r)
 	}
 	list_init(&p->waiter.link);
 	p->waiter.run = try_again;
+	p->interruptible.interrupted = on_interrupt;
 	core_lock();
-	rc = slot_take(p);
-	if (rc)
-		rc = slots_grow() ? rc : slot_take(p);
+	rc = interruptible_add(&p->interruptible);
 	core_unlock();
 	if (rc) {
 		free(p->request.data);
@@ -169,6 +97,6 @@ void request_run(struct request *r)
 		return;
 	}
 	/* Registered before it is parked: once parked it may be answered, and gone, at any moment. */
-	fuse_req_interrupt_func(r->req, on_interrupt, handle_of(p));
+	interruptible_watch(r->req, interruptible_mark(&p->interruptible));
 	try_again(&p->waiter);
 }

@@ -1,0 +1,78 @@
+/* fs/ far away: what the agent notices. */
+#include "channel/file_protocol.h"
+#include "fuse/far_file.h"
+
+#include <errno.h>
+
+/* A regular file that somebody in the sandbox may have written to, or given away. */
+static void file_changed(struct far_node *n, const struct file_changed *c)
+{
+	bool own = c->what & FILE_CHANGED_OWN;
+
+	far_forget_attributes(n);
+	if (own)
+		return;
+	n->ours = false;
+	if (c->what & FILE_CHANGED_DATA)
+		far_drop_data(n);
+}
+
+static void name_changed(struct far_node *dir, const struct file_changed *c)
+{
+	bool entry = c->what & FILE_CHANGED_ENTRY;
+	struct far_entry *e = dir->dir ? far_entry_find(dir->dir, c->name) : NULL;
+
+	if (e && e->node)
+		file_changed(e->node, c);
+	if (dir->dir)
+		far_dir_changed(dir->dir, c->name, entry);
+	else if (entry)
+		far_forget_attributes(dir);
+}
+
+static void node_changed(struct far_node *n, const struct file_changed *c)
+{
+	if (c->name[0])
+		name_changed(n, c);
+	else
+		file_changed(n, c);
+	if (c->what & FILE_CHANGED_GONE)
+		far_node_watch(n, 0);
+}
+
+/* No watch is left. */
+static void all_changed(struct far *far)
+{
+	for (size_t i = 0; i < far->watches.size; i++)
+		while (far->watches.slots[i]) {
+			struct far_node *n = container_of(far->watches.slots[i], struct far_node, by_watch);
+
+			far_drop_data(n);
+			n->ours = false;
+			far_node_watch(n, 0);
+		}
+}
+
+int far_changed(struct graft *g, const struct frame *f)
+{
+	struct far_node *n, *next;
+	struct file_changed c;
+
+	if (!g->far) /* files reached by descriptors ask for no notices */
+		return 0;
+	if (file_changed_decode(f->payload, f->length, &c))
+		return -EPROTO;
+	if (c.watch == 0)
+		all_changed(g->far);
+	for (n = far_node_watched(g->far, c.watch, NULL); n; n = next) {
+		next = far_node_watched(g->far, c.watch, n);
+		node_changed(n, &c);
+	}
+	return 0;
+}
+
+void far_end(struct graft *g)
+{
+	if (g->far)
+		g->far->ended = true;
+}

@@ -1,0 +1,148 @@
+/* fs/ far away: fetching listings. Names come with attributes and link texts, as many as fit into a reply. */
+#include "core/waiter.h"
+#include "fuse/far_list.h"
+
+#include "fuse/far_names.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AHEAD_BYTES (64u << 10) /* of a listing nobody asked for yet */
+
+static int ask(struct far_node *dir, uint64_t position);
+
+static void drop_unlisted(struct far_dir *d)
+{
+	list_each_safe (pos, &d->order) {
+		struct far_entry *e = container_of(pos, struct far_entry, link);
+
+		if (e->round != d->round)
+			far_entry_drop(e);
+	}
+}
+
+static void ended(struct far_dir *d, int error, bool whole)
+{
+	d->fetching = false;
+	d->error = error;
+	if (!error && whole && !d->disturbed) {
+		drop_unlisted(d);
+		d->complete = true;
+	}
+	far_dirs_trim(d->owner->far, d);
+	core_wake(&d->waiting);
+	/* The kernel forgot the directory meanwhile. */
+	if (!d->owner->node && list_empty(&d->waiting))
+		far_dir_free(d);
+}
+
+static int put_entries(struct far_dir *d, struct file_reply *reply, uint64_t *ret_position)
+{
+	struct file_entry *e = malloc(sizeof *e);
+	char text[PATH_MAX];
+	int rc = e ? 0 : -ENOMEM;
+
+	while (rc == 0 && file_reply_next_entry(reply, e)) {
+		*ret_position = e->position;
+		if (e->known && S_ISLNK(e->attr.st_mode)) {
+			memcpy(text, e->text, e->text_len);
+			text[e->text_len] = '\0';
+		}
+		if (!far_entry_put(d, e->name, FAR_PRESENT, e->known ? &e->attr : NULL,
+				   e->known && S_ISLNK(e->attr.st_mode) ? text : NULL, false))
+			rc = -ENOMEM;
+		else if (!e->known)
+			far_entry_hint(d, e->name, &e->attr);
+		if (d->bytes > FAR_LISTING_MAX)
+			rc = -EFBIG;
+	}
+	free(e);
+	return rc;
+}
+
+static int on_entries(struct far_aside *a, int error, struct file_reply *reply)
+{
+	struct far_node *dir = a->node;
+	struct far_dir *d = dir->dir;
+	uint64_t position = 0;
+
+	if (!d)
+		return 0;
+	if (!error && dir->stale)
+		error = -ESTALE;
+	if (!error) {
+		far_node_watch(dir, reply->watch);
+		if (!a->number) /* from its beginning all of it is new */
+			d->disturbed = false;
+		far_learn_parent(dir, &reply->attr);
+		error = put_entries(d, reply, &position);
+	}
+	/* Positions are the file system's own and say nothing; a reply without entries is no progress. */
+	if (!error && !reply->flag && !reply->count)
+		error = -EIO;
+	if (!error && !reply->flag && !d->ahead)
+		error = ask(dir, position);
+	else
+		ended(d, error, !error && reply->flag);
+	if (error && d->fetching)
+		ended(d, error, false);
+	return 0;
+}
+
+static int ask(struct far_node *dir, uint64_t position)
+{
+	struct file_request q = {.op = FILE_READDIR,
+				 .flags = FILE_WATCH,
+				 .offset = position,
+				 .depth = FILE_LINK_RAW,
+				 .length = dir->dir->ahead ? AHEAD_BYTES : FILE_READ_MAX};
+	struct far_aside *a;
+	int rc = far_node_need(dir);
+
+	if (rc)
+		return rc;
+	a = far_aside_new(dir->far, dir);
+	if (!a)
+		return -ENOMEM;
+	q.handle = dir->handle;
+	a->number = position;
+	a->answered = on_entries;
+	a->call.expected = (uint32_t)q.length;
+	return far_aside_call(a, &q);
+}
+
+static int begin(struct far_node *dir, bool ahead)
+{
+	struct far_dir *d = far_dir_get(dir);
+	int rc;
+
+	if (!d)
+		return -ENOMEM;
+	if (d->fetching)
+		return 0;
+	d->fetching = true;
+	d->ahead = ahead;
+	d->disturbed = false;
+	d->round++;
+	d->fetched_for++;
+	rc = ask(dir, 0);
+	if (rc)
+		d->fetching = false;
+	return rc;
+}
+
+int far_list_fetch(struct far_node *dir)
+{
+	return begin(dir, false);
+}
+
+void far_list_ahead(struct far_node *dir)
+{
+	struct far_dir *d = far_dir_get(dir);
+
+	if (!d || d->complete || d->fetching || d->asked_ahead)
+		return;
+	d->asked_ahead = true;
+	(void)begin(dir, true);
+}

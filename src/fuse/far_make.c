@@ -1,0 +1,283 @@
+/* fs/ far away: making, moving and removing names. */
+#include "core/backend.h"
+#include "fuse/far_list.h"
+#include "fuse/far_names.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- Making --- */
+
+static int on_made(struct far_op *op, struct file_reply *reply)
+{
+	char text[PATH_MAX];
+
+	if (op->error) {
+		far_op_finish(op, op->error);
+		return 0;
+	}
+	/* The mount's own word for what it asked for; something else there is the sandbox's doing. */
+	if (op->flags && (reply->attr.st_mode & S_IFMT) != (mode_t)op->flags) {
+		far_op_finish(op, -ESTALE);
+		return 0;
+	}
+	far_learn(op->node, op->name, reply);
+	far_learn_parent(op->node, &reply->parent);
+	if (op->other)
+		far_forget_attributes(op->other); /* one link more */
+	far_give_entry(op, op->name, &reply->attr, far_text(reply, text));
+	return 0;
+}
+
+/* Goes on with an op of far_op_new(), and ends the function that began it. */
+static void make(struct far_op *op, struct file_request *q, const char *name, mode_t type)
+{
+	int rc = strlen(name) > NAME_MAX ? -ENAMETOOLONG : far_node_need(op->node);
+
+	if (rc) {
+		far_op_finish(op, rc);
+	} else {
+		q->flags = FILE_WATCH;
+		q->handle = op->node->handle;
+		q->depth = FILE_LINK_RAW;
+		strcpy(q->name, name);
+		strcpy(op->name, name);
+		op->flags = (int)type;
+		op->answered = on_made;
+		op->reply = far_reply_entry;
+		far_op_call(op, q);
+	}
+	core_unlock();
+}
+
+void far_mknod(fuse_req_t req, struct graft_node *dir, const char *name, mode_t mode, dev_t rdev)
+{
+	struct file_request q = {.op = FILE_MKNOD, .fresh = FILE_NO_HANDLE, .mode = mode, .rdev = rdev};
+	struct far_op *op;
+
+	if (S_ISCHR(mode) || S_ISBLK(mode)) { /* the mount is nodev */
+		fuse_reply_err(req, EPERM);
+		return;
+	}
+	op = far_op_new(req, far_node(dir));
+	if (op)
+		make(op, &q, name, mode & S_IFMT);
+}
+
+void far_mkdir(fuse_req_t req, struct graft_node *dir, const char *name, mode_t mode)
+{
+	struct file_request q = {.op = FILE_MKDIR, .fresh = FILE_NO_HANDLE, .mode = mode};
+	struct far_op *op = far_op_new(req, far_node(dir));
+
+	if (op)
+		make(op, &q, name, S_IFDIR);
+}
+
+void far_symlink(fuse_req_t req, const char *target, struct graft_node *dir, const char *name)
+{
+	struct file_request q = {.op = FILE_SYMLINK, .fresh = FILE_NO_HANDLE};
+	struct far_op *op;
+
+	if (strlen(target) > FILE_TEXT_BYTES) {
+		fuse_reply_err(req, ENAMETOOLONG);
+		return;
+	}
+	strcpy(q.text, target);
+	op = far_op_new(req, far_node(dir));
+	if (op)
+		make(op, &q, name, S_IFLNK);
+}
+
+void far_link(fuse_req_t req, struct graft_node *node, struct graft_node *newdir, const char *newname)
+{
+	struct file_request q = {.op = FILE_LINK, .fresh = FILE_NO_HANDLE};
+	struct far_node *n;
+	struct far_op *op;
+	int rc;
+
+	if (node->graft != newdir->graft) {
+		fuse_reply_err(req, EXDEV);
+		return;
+	}
+	op = far_op_new(req, far_node(newdir));
+	if (!op)
+		return;
+	n = far_node(node);
+	op->other = far_node_ref(n);
+	rc = far_node_need(n);
+	if (rc) {
+		far_op_finish(op, rc);
+		core_unlock();
+		return;
+	}
+	q.other = n->handle;
+	make(op, &q, newname, n->type);
+}
+
+/* --- Removing --- */
+
+static int on_removed(struct far_op *op, struct file_reply *reply)
+{
+	struct far_dir *d = op->node->dir;
+	struct far_entry *e = d ? far_entry_find(d, op->name) : NULL;
+
+	if (!op->error) {
+		if (e && e->node)
+			far_forget_attributes(e->node); /* which may still be open */
+		if (d)
+			far_entry_put(d, op->name, FAR_ABSENT, NULL, NULL, false);
+		far_learn_parent(op->node, &reply->parent);
+	}
+	far_op_finish(op, op->error);
+	return 0;
+}
+
+static void drop(fuse_req_t req, struct graft_node *dir, const char *name, enum file_op code)
+{
+	struct far_op *op = far_op_new(req, far_node(dir));
+	struct file_request q = {.op = (uint8_t)code, .flags = FILE_WATCH};
+	int rc;
+
+	if (!op)
+		return;
+	rc = strlen(name) > NAME_MAX ? -ENAMETOOLONG : far_node_need(op->node);
+	if (rc) {
+		far_op_finish(op, rc);
+	} else {
+		q.handle = op->node->handle;
+		strcpy(q.name, name);
+		strcpy(op->name, name);
+		op->answered = on_removed;
+		far_op_call(op, &q);
+	}
+	core_unlock();
+}
+
+void far_unlink(fuse_req_t req, struct graft_node *dir, const char *name)
+{
+	drop(req, dir, name, FILE_UNLINK);
+}
+
+void far_rmdir(fuse_req_t req, struct graft_node *dir, const char *name)
+{
+	drop(req, dir, name, FILE_RMDIR);
+}
+
+/* --- Moving --- */
+
+static int on_looked(struct far_aside *a, int error, struct file_reply *reply)
+{
+	if (reply && (!error || error == -ENOENT))
+		far_learn(a->node, a->name, reply);
+	return 0;
+}
+
+/* Asks along with what changes it what is there then: the next look needs not wait for it. */
+static void look_aside(struct far_node *dir, const char *name)
+{
+	struct file_request q = {.op = FILE_LOOKUP,
+				 .flags = FILE_WATCH,
+				 .handle = dir->handle,
+				 .fresh = FILE_NO_HANDLE,
+				 .depth = FILE_LINK_RAW};
+	struct far_aside *a = far_aside_new(dir->far, dir);
+
+	if (!a)
+		return;
+	strcpy(q.name, name);
+	snprintf(a->name, sizeof a->name, "%s", name);
+	a->answered = on_looked;
+	(void)far_aside_call(a, &q);
+}
+
+static struct far_node *known_at(struct far_node *dir, const char *name)
+{
+	struct far_entry *e = dir->dir ? far_entry_find(dir->dir, name) : NULL;
+
+	return e ? e->node : NULL;
+}
+
+static void unsure(struct far_node *dir, const char *name, enum far_what what)
+{
+	if (dir->dir)
+		far_entry_put(dir->dir, name, what, NULL, NULL, false);
+}
+
+static int on_renamed(struct far_op *op, struct file_reply *reply)
+{
+	struct far_node *from = op->node, *to = op->other, *moved, *back;
+	bool exchange = op->flags & RENAME_EXCHANGE;
+	struct graft_move move = {from->node, to->node, op->name, op->newname, exchange};
+
+	if (op->error) {
+		far_op_finish(op, op->error);
+		return 0;
+	}
+	if (from->node && to->node)
+		graft_nodes_moved(&move);
+	moved = known_at(from, op->name);
+	back = known_at(to, op->newname);
+	if (back)
+		far_forget_attributes(back);
+	unsure(from, op->name, exchange ? FAR_UNKNOWN : FAR_ABSENT);
+	unsure(to, op->newname, FAR_UNKNOWN);
+	if (moved)
+		far_node_place(moved, to, op->newname);
+	if (back && exchange)
+		far_node_place(back, from, op->name);
+	far_learn_parent(from, &reply->parent);
+	if (to != from)
+		far_learn_parent(to, &reply->other);
+	far_op_finish(op, 0);
+	return 0;
+}
+
+/* Core lock held. */
+static int ask_rename(struct far_op *op)
+{
+	struct far_node *from = op->node, *to = op->other;
+	struct graft_move move = {from->node, to->node, op->name, op->newname, op->flags & RENAME_EXCHANGE};
+	struct file_request q = {.op = FILE_RENAME, .flags = FILE_WATCH, .bits = (uint32_t)op->flags};
+	int rc = far_node_need(from);
+
+	rc = rc ? rc : far_node_need(to);
+	if (rc)
+		return rc;
+	graft_nodes_moving(&move);
+	q.handle = from->handle;
+	q.other = to->handle;
+	strcpy(q.name, op->name);
+	strcpy(q.other_name, op->newname);
+	op->answered = on_renamed;
+	far_op_call(op, &q);
+	look_aside(to, q.other_name);
+	return 0;
+}
+
+void far_rename(fuse_req_t req, struct graft_node *dir, const char *name, struct graft_node *newdir,
+		const char *newname, unsigned int flags)
+{
+	struct far_op *op;
+	int rc;
+
+	if (newdir->graft != dir->graft || strlen(name) > NAME_MAX || strlen(newname) > NAME_MAX) {
+		fuse_reply_err(req, newdir->graft != dir->graft ? EXDEV : ENAMETOOLONG);
+		return;
+	}
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) { /* WHITEOUT would make a device node */
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	op = far_op_new(req, far_node(dir));
+	if (!op)
+		return;
+	op->other = far_node_ref(far_node(newdir));
+	op->flags = (int)flags;
+	strcpy(op->name, name);
+	strcpy(op->newname, newname);
+	rc = ask_rename(op);
+	if (rc)
+		far_op_finish(op, rc);
+	core_unlock();
+}

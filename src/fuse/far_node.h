@@ -1,0 +1,198 @@
+/* What the daemon knows of files that are far away. All of it is guarded by the core lock. */
+#pragma once
+
+#include "base/list.h"
+#include "channel/file_calls.h"
+#include "fuse/far.h"
+#include "fuse/graft_index.h"
+#include "fuse/graft_nodes.h"
+
+#include <limits.h>
+#include <sys/stat.h>
+
+struct far_node;
+struct far_dir;
+
+struct far {
+	unsigned int refs;	  /* the graft's, and those of requests */
+	struct graft *graft;	  /* NULL once it is gone */
+	struct sandbox *sandbox;  /* a reference */
+	struct file_calls *calls; /* the sandbox's */
+	struct far_node *root;
+	uint64_t last_handle;
+	struct list dirs;     /* far_dir, the least recently used first */
+	size_t remembered;    /* bytes, in all of them */
+	size_t ahead;	      /* bytes read ahead of programs */
+	struct index watches; /* far_node by the agent's number of its watch */
+	bool ended;
+};
+
+/*
+ * A file, as long as the kernel knows it or a request is about it. The agent
+ * knows files by handles we choose; a node has one only while it needs it (a
+ * directory with a listing, an open file), else it is found again by its place:
+ * the name it was last seen under. What stands there then may be another file:
+ * that is ESTALE, and the kernel looks again.
+ */
+struct far_node {
+	struct far *far;
+	struct graft_node *node; /* NULL once the kernel has forgotten it */
+	unsigned int refs;
+	struct far_node *place; /* the directory, with a reference; NULL for the root */
+	char *name;
+	dev_t dev;
+	ino_t ino;
+	mode_t type;
+	uint64_t handle; /* valid if has_handle */
+	bool has_handle;
+	bool has_attr;		 /* `attr` holds, as long as it is watched itself */
+	bool plain;		 /* the same: it has no extended attributes, */
+	bool incapable;		 /* or no capabilities at least */
+	int allowed;		 /* and the agent's user may do this to it (R_OK and the like) */
+	bool stale;		 /* what it was last given a handle of is another file */
+	struct far_entry *entry; /* what its directory's listing says of it, or NULL */
+	struct far_dir *dir;	 /* of a directory: its listing, or NULL */
+	struct list files;	 /* far_file of it */
+	struct hashed by_watch;
+	uint32_t watch; /* the agent's number; 0: it does not watch */
+
+	/* --- Of regular files --- */
+	struct list flushing; /* far_op that wait for changes */
+	uint64_t given, done; /* changes sent without waiting for their answer, and their answers */
+	uint64_t changing;    /* bytes of data of those under way */
+	struct list room;     /* far_op that wait for fewer */
+	int error;	      /* the first failure of one of those that nobody was told of yet */
+	bool ours;	      /* made through this mount: its owner is the agent's user */
+	struct stat attr;     /* as the agent said last, with later changes of ours */
+	struct stat pages;    /* what it was when the kernel began to keep its pages */
+	bool has_pages;
+};
+
+struct far *far_ref(struct far *far);
+void far_unref(struct far *far);
+
+struct far_node *far_node_ref(struct far_node *n);
+void far_node_unref(struct far_node *n);
+static inline struct far_node *far_node(const struct graft_node *node)
+{
+	return node->far;
+}
+
+/* In `far_node_gone` of the graft: the kernel has forgotten it. No lock held. */
+void far_node_gone(void *node_far);
+
+/*
+ * The node of what is `name` in `dir`, one more lookup counted; NULL without memory. To be called only
+ * while a request of the kernel's holds `dir`.
+ */
+struct far_node *far_node_get(struct far_node *dir, const char *name, const struct stat *st);
+/* It was seen under this name, or moved there. */
+void far_node_place(struct far_node *n, struct far_node *dir, const char *name);
+/* Sees to it that the agent has a handle of it by the time it works what is sent next. 0 or -ENOMEM. */
+int far_node_need(struct far_node *n);
+/* It needs no handle any more, unless it is open, or has a listing. */
+void far_node_relax(struct far_node *n);
+uint64_t far_new_handle(struct far *far);
+
+/* Whether these are attributes of it. */
+bool far_node_is(const struct far_node *n, const struct stat *st);
+
+/* The agent watches it under this number (0: no more): what was known before is forgotten. */
+void far_node_watch(struct far_node *n, uint32_t watch);
+/* The first, or the next, that is watched so: a directory may be known under two names. */
+struct far_node *far_node_watched(struct far *far, uint32_t watch, struct far_node *after);
+
+/* Attributes as shown: st_ino our own, links of one name. A symlink's size is set elsewhere. */
+void far_show(const struct far *far, struct stat *st);
+
+/* --- What is remembered of directories --- */
+
+enum far_what {
+	FAR_UNKNOWN, /* something may be there: the agent has to be asked */
+	FAR_ABSENT,
+	FAR_PRESENT,
+};
+
+struct far_entry {
+	struct hashed by_name; /* of dir->entries */
+	struct list link;      /* of dir->order */
+	struct far_dir *dir;
+	struct far_node *node; /* the kernel's, if it looked it up here; not counted */
+	enum far_what what;
+	bool has_attributes;
+	bool plain; /* no extended attributes */
+	uint32_t round;
+	uint64_t news; /* when `attr` was had, for what is not watched */
+	uint64_t when_ms;
+	struct stat attr;
+	char *text; /* of a symlink, as it is stored; NULL: not known */
+	char name[];
+};
+
+/* A directory's listing; it belongs to the far_node, until there are too many. */
+struct far_dir {
+	struct far_node *owner;
+	struct list lru; /* of far->dirs */
+	struct index entries;
+	struct list order;
+	size_t bytes;
+	unsigned int unknown;
+	bool complete;		     /* a name that is not listed is absent */
+	bool fetching;		     /* READDIR is under way */
+	bool disturbed;		     /* more changed since it began than was kept track of */
+	bool ahead;		     /* only the beginning is wanted, */
+	bool asked_ahead;	     /* and that was done once */
+	uint64_t fetched_for;	     /* the number of the latest fetch */
+	uint32_t round;		     /* of fetches: an entry of an earlier one was not listed by the latest */
+	int error;		     /* of the latest */
+	struct list waiting;	     /* far_op for its end */
+	struct far_listing *listing; /* names in order, made at need; NULL when out of date */
+};
+
+/* Names, as they were at some time; shared by those who read it. */
+struct far_listing {
+	unsigned int refs;
+	size_t count;
+	struct {
+		ino_t ino;
+		mode_t type;
+		uint32_t name; /* offset in `names` */
+	} * at;
+	char *names;
+};
+
+#define FAR_REMEMBER_MAX (64u << 20) /* bytes of listings per sandbox */
+#define FAR_LISTING_MAX	 (64u << 20) /* bytes of one listing: more is not listed */
+#define FAR_NEWS_MS	 1000	     /* how long what is not watched may be believed when nothing is heard */
+
+/* Makes it, without entries, if there is none. NULL: no memory. Marks it used. */
+struct far_dir *far_dir_get(struct far_node *n);
+/* Forgets what is in it, or all of it. */
+void far_dir_clear(struct far_dir *d);
+void far_dir_free(struct far_dir *d);
+/* Frees what was not used for long, down to the limit, except `keep`. */
+void far_dirs_trim(struct far *far, const struct far_dir *keep);
+
+struct far_entry *far_entry_find(struct far_dir *d, const char *name);
+/* What the agent said of a name; `text` is copied. The node that is known there goes on to be, if it is that
+ * file. */
+struct far_entry *far_entry_put(struct far_dir *d, const char *name, enum far_what what,
+				const struct stat *st, const char *text, bool plain);
+/* Of one without attributes: its number and type. */
+void far_entry_hint(struct far_dir *d, const char *name, const struct stat *st);
+void far_entry_drop(struct far_entry *e);
+/* Attributes may be believed. */
+bool far_entry_fresh(const struct far_entry *e);
+/* The name is known to be absent, or its entry fresh: 0 with *ret NULL or set. -EAGAIN: the agent has to be
+ * asked. */
+int far_dir_know(struct far_node *dir, const char *name, struct far_entry **ret);
+/* Something is different about the name (NULL: any), and attributes only, or also what is there. */
+void far_dir_changed(struct far_dir *d, const char *name, bool entry);
+/* Of a file: what is remembered of its attributes is no longer true, or is this from now on. */
+void far_forget_attributes(struct far_node *n);
+void far_set_attributes(struct far_node *n, const struct stat *st);
+/* As the agent said last, if that may be believed. */
+bool far_attributes(const struct far_node *n, struct stat *ret);
+
+struct far_listing *far_listing_of(struct far_dir *d);
+void far_listing_unref(struct far_listing *l);
