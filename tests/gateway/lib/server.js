@@ -107,7 +107,8 @@ export class Server {
 	// Tells every client to come by a new connection, or ends them all.
 	goaway() {
 		for (const session of this.#sessions)
-			session.goaway();
+			if (!session.destroyed)
+				session.goaway();
 	}
 
 	cut() {

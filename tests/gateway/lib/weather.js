@@ -3,6 +3,8 @@
 import net from "node:net";
 import { Transform } from "node:stream";
 
+const FLIGHT_MAX = 1 << 20;
+
 const fine = {
 	latencyMs: 0, // of a round trip
 	bytesPerSecond: 0, // 0: without limit
@@ -102,8 +104,8 @@ export class Weather {
 				}
 			})();
 			last = passed;
-			// Only a limited rate holds the sender back.
-			if (this.now.bytesPerSecond || this.now.stall)
+			// What holds the sender back is a limited rate, or a receiver that does not read.
+			if (this.now.bytesPerSecond || this.now.stall || way.readableLength > FLIGHT_MAX)
 				await passed;
 		};
 		return new Transform({
