@@ -18,7 +18,8 @@
  * The child shares the daemon's memory (the daemon's thread waits, as in
  * vfork), so a big daemon starts one as cheaply as a small one. It must not
  * allocate, lock or touch anything but *c, and must use raw system calls where
- * libc's wrapper knows about threads (setgroups, sigaction).
+ * libc's wrapper knows about threads (setgroups, sigaction) or a sanitizer
+ * keeps account of descriptors, which are not the daemon's here.
  */
 #define CHILD_STACK    (64u << 10)
 #define KERNEL_SIGNALS 64
@@ -30,6 +31,18 @@ static UNWATCHED int failed(struct child *c, const char *step)
 	c->failed_code = errno;
 	c->failed_step = step;
 	return -1;
+}
+
+static UNWATCHED int raw_open(const char *path, int flags)
+{
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0);
+}
+
+static UNWATCHED int raw_dup(int fd, int to)
+{
+	if (fd == to) /* dup3 refuses; the descriptor has to outlive the exec all the same */
+		return (int)syscall(SYS_fcntl, fd, F_SETFD, 0);
+	return (int)syscall(SYS_dup3, fd, to, 0);
 }
 
 /* Handlers of the daemon, signals it ignores or blocks: none of it is for the sandbox. */
@@ -51,11 +64,11 @@ static UNWATCHED void reset_signals(void)
 
 static UNWATCHED int write_proc(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+	int fd = raw_open(path, O_WRONLY);
+	ssize_t n = fd < 0 ? -1 : syscall(SYS_write, fd, text, strlen(text));
 
 	if (fd >= 0)
-		close(fd);
+		syscall(SYS_close, fd);
 	return n < 0 ? -1 : 0;
 }
 
@@ -85,8 +98,8 @@ static UNWATCHED int mount_overlay(struct child *c)
 	/* The two are opened after the unshare: descriptors from before belong to the old mounts. */
 	if (own_mounts(c) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || chdir(c->overlay_home))
 		return failed(c, "overlay");
-	image = open(c->overlay_image, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (image < 0 || dup2(image, LAUNCH_ARGUMENTS) < 0 ||
+	image = raw_open(c->overlay_image, O_PATH | O_DIRECTORY);
+	if (image < 0 || raw_dup(image, LAUNCH_ARGUMENTS) < 0 ||
 	    mount("overlay", "root", "overlay", MS_NOSUID | MS_NODEV, options))
 		return failed(c, "overlay");
 	return 0;
@@ -95,7 +108,7 @@ static UNWATCHED int mount_overlay(struct child *c)
 static UNWATCHED int place_descriptors(struct child *c)
 {
 	for (int i = 0; i < LAUNCH_FDS; i++)
-		if (dup2(c->fds[i == 1 ? 2 : i], i) < 0)
+		if (raw_dup(c->fds[i == 1 ? 2 : i], i) < 0)
 			return failed(c, "descriptors");
 	if (syscall(SYS_close_range, (unsigned int)LAUNCH_FDS, ~0u, 0))
 		return failed(c, "descriptors");
