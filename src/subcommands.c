@@ -1,5 +1,6 @@
 #include "subcommands.h"
 
+#include "client/wait.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -15,6 +16,8 @@ static int help(int argc, char **argv)
 
 /* A new one is a line here and one in the manual's COMMANDS. */
 static const struct subcommand subcommands[] = {
+    {"wait", "[--any|--count N] [--timeout S] PATH...", "until commands have ended; prints which",
+     client_wait},
     {"help", "", "this text", help},
     {0},
 };
