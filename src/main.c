@@ -2,6 +2,7 @@
 #include "options.h"
 #include "subcommands.h"
 
+#include "backend/aviato/aviato.h"
 #include "backend/local/local.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -24,6 +25,7 @@
 
 #define FILES_MAX   1048576
 #define ARRIVALS_MS 5000
+#define SEARCH_MS   30000
 #define STOPPING_MS 15000
 
 /* The parent waits at the other end until the mount answers; -1 in the foreground. */
@@ -40,13 +42,21 @@ static int complain(const struct error *err)
 static int open_backend(const struct options *o, struct backend **ret, struct error *err)
 {
 	struct local_options local = {.state_dir = o->state_dir, .orphan_timeout_s = o->orphan_timeout_s};
+	struct aviato_options aviato = {.source = o->source,
+					.credentials = o->credentials,
+					.ca_file = o->ca_file,
+					.orphan_timeout_s = o->orphan_timeout_s,
+					.keep = o->keep};
 
 	if (strncmp(o->source, "local:", 6) == 0) {
 		local.source_name = o->source + 6;
 		return local_open(&local, ret, err);
 	}
-	return error_set(err, EINVAL, "BAD_SOURCE", "'%.100s' is no source: local: or local:NAME is",
-			 o->source);
+	if (strcmp(o->source, "aviato:") == 0 || strncmp(o->source, "https://", 8) == 0 ||
+	    strncmp(o->source, "http://", 7) == 0)
+		return aviato_open(&aviato, ret, err);
+	return error_set(err, EINVAL, "BAD_SOURCE",
+			 "'%.100s' is no source: local:, local:NAME, aviato: or https://HOST is", o->source);
 }
 
 /* --- Becoming a daemon --- */
@@ -193,6 +203,8 @@ static int run(struct options *o, struct error *err)
 	if (rc)
 		return error_errno(err, -rc, "LOOP", "the event loop cannot be started");
 	rc = mount_begin(backend, &settings, err);
+	if (rc == 0)
+		rc = mount_wait_search(SEARCH_MS, err);
 	if (rc == 0) {
 		mount_wait_arrivals(ARRIVALS_MS);
 		loop_post(watch_signals, NULL);

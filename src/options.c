@@ -19,13 +19,16 @@ static const char help[] =
     "       aviatofs COMMAND ...\n"
     "\n"
     "Shows sandboxes as files: mkdir makes one, writing to cmd runs a command in it.\n"
-    "SOURCE is local: (the default) or local:NAME for a separate set of sandboxes.\n"
+    "SOURCE is local: (the default), local:NAME for a separate set of sandboxes, aviato: for\n"
+    "the remote service, or its address, https://HOST[:PORT].\n"
     "\n"
     "  -f                   stay in the foreground\n"
     "  -d                   the same, and log what happens\n"
     "  -s                   one thread\n"
     "  -h, --help           this text\n"
     "  -V, --version        versions of this program and of libfuse\n"
+    "  -o cacert=FILE       certificates to trust, instead of the system's\n"
+    "  -o credentials=FILE  a file with the key for the remote service\n"
     "  -o on_exit=WHAT      stop (default) the sandboxes when the mount ends, or keep them\n"
     "  -o orphan_timeout=T  a sandbox without a mount ends after that time (default 1h)\n"
     "  -o spool_limit=SIZE  output kept per stream before a command must wait (default 1Gi)\n"
@@ -73,20 +76,36 @@ static int set_spool_limit(struct options *o, const char *value, struct error *e
 	return o->spool_limit ? 0 : bad_value(err, "spool_limit", value);
 }
 
-static int set_state_dir(struct options *o, const char *value, struct error *err)
-{
-	free(o->state_dir);
-	o->state_dir = strdup(value);
-	if (value[0] != '/')
-		return error_set(err, EINVAL, "BAD_OPTION", "-o state_dir: '%.100s' is not an absolute path",
-				 value);
-	return o->state_dir ? 0 : error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
-}
-
 static int set_timeout(struct options *o, const char *value, struct error *err)
 {
 	o->timeout_s = config_parse_seconds(value);
 	return o->timeout_s && o->timeout_s <= 86400 ? 0 : bad_value(err, "timeout", value);
+}
+
+/* Files a daemon opens have to be named from the root. */
+static int set_path(char **ret, const char *option, const char *value, struct error *err)
+{
+	free(*ret);
+	*ret = strdup(value);
+	if (value[0] != '/')
+		return error_set(err, EINVAL, "BAD_OPTION", "-o %s: '%.100s' is not an absolute path", option,
+				 value);
+	return *ret ? 0 : error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+}
+
+static int set_state_dir(struct options *o, const char *value, struct error *err)
+{
+	return set_path(&o->state_dir, "state_dir", value, err);
+}
+
+static int set_credentials(struct options *o, const char *value, struct error *err)
+{
+	return set_path(&o->credentials, "credentials", value, err);
+}
+
+static int set_cacert(struct options *o, const char *value, struct error *err)
+{
+	return set_path(&o->ca_file, "cacert", value, err);
 }
 
 static int set_umask(struct options *o, const char *value, struct error *err)
@@ -121,6 +140,8 @@ static const struct {
     {"spool_limit", set_spool_limit},
     {"state_dir", set_state_dir},
     {"timeout", set_timeout},
+    {"credentials", set_credentials},
+    {"cacert", set_cacert},
     {"umask", set_umask},
     {"spool", set_spool},
     {"files", set_files},
@@ -272,4 +293,6 @@ void options_free(struct options *o)
 {
 	fuse_opt_free_args(&o->fuse_args);
 	free(o->state_dir);
+	free(o->credentials);
+	free(o->ca_file);
 }

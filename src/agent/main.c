@@ -1,13 +1,16 @@
 /*
  * aviatofs-agent --listen FD --spool FD [--orphan-timeout S] [--lifetime S]
  * aviatofs-agent --stdio --spool-dir PATH [--lifetime S]
+ * aviatofs-agent --connect DIRECTORY --owner NAME [--steal] [--orphan-timeout S] [--end-sandbox]
  */
 #include "agent/agent.h"
+#include "agent/resident.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +26,8 @@ struct command_line {
 	int in, out; /* --stdio: the connection */
 	const char *spool_dir;
 	bool made_spool_dir;
+	struct resident_options resident; /* --connect */
+	bool end_sandbox;		  /* its main process, when nobody comes back */
 };
 
 static int complain(const char *what, const char *why)
@@ -61,6 +66,18 @@ static bool seconds(const char *text, uint64_t *ret_ms)
 	return true;
 }
 
+/* Whether it is one of the three forms. */
+static bool consistent(const struct command_line *c)
+{
+	bool descriptors = c->o.listener >= 0 || c->o.spool >= 0;
+
+	if (c->resident.directory)
+		return c->resident.owner && !c->o.stdio && !c->spool_dir && !descriptors;
+	if (c->o.stdio)
+		return c->spool_dir && !descriptors;
+	return !c->spool_dir && c->o.listener >= 0 && c->o.spool >= 0;
+}
+
 static int parse(int argc, char **argv, struct command_line *c)
 {
 	static const struct option names[] = {
@@ -70,6 +87,10 @@ static int parse(int argc, char **argv, struct command_line *c)
 	    {"spool-dir", required_argument, NULL, 'd'},
 	    {"orphan-timeout", required_argument, NULL, 'o'},
 	    {"lifetime", required_argument, NULL, 't'},
+	    {"connect", required_argument, NULL, 'c'},
+	    {"owner", required_argument, NULL, 'w'},
+	    {"steal", no_argument, NULL, 'x'},
+	    {"end-sandbox", no_argument, NULL, 'e'},
 	    {0},
 	};
 	bool good = true;
@@ -95,6 +116,18 @@ static int parse(int argc, char **argv, struct command_line *c)
 		case 't':
 			good = seconds(optarg, &c->o.lifetime_ms);
 			break;
+		case 'c':
+			c->resident.directory = optarg;
+			break;
+		case 'w':
+			c->resident.owner = optarg;
+			break;
+		case 'x':
+			c->resident.steal = true;
+			break;
+		case 'e':
+			c->end_sandbox = true;
+			break;
 		default:
 			return EXIT_USAGE;
 		}
@@ -103,9 +136,9 @@ static int parse(int argc, char **argv, struct command_line *c)
 		return complain(optarg, "not a usable number or descriptor");
 	if (optind < argc)
 		return complain(argv[optind], "unknown argument");
-	if (c->o.stdio ? !c->spool_dir || c->o.listener >= 0 || c->o.spool >= 0
-		       : c->spool_dir || c->o.listener < 0 || c->o.spool < 0)
-		return complain("usage", "--listen FD --spool FD | --stdio --spool-dir PATH");
+	if (!consistent(c))
+		return complain("usage", "--listen FD --spool FD | --stdio --spool-dir PATH | "
+					 "--connect DIRECTORY --owner NAME");
 	return 0;
 }
 
@@ -192,6 +225,12 @@ int main(int argc, char **argv)
 	/* Commands run as the same user: they must not trace us, nor reach our descriptors through /proc. */
 	prctl(PR_SET_DUMPABLE, 0);
 	rc = parse(argc, argv, &c);
+	if (!rc && c.resident.directory) {
+		rc = resident_connect(&c.resident, &c.o.listener, &c.o.spool);
+		if (rc >= 0)
+			return rc;
+		rc = 0; /* in the process that is to be the agent */
+	}
 	if (rc || (rc = standard_files(&c)) || (rc = open_spool(&c)))
 		return rc;
 	if (c.o.listener >= 0) {
@@ -199,13 +238,15 @@ int main(int argc, char **argv)
 		fcntl(c.o.listener, F_SETFL, O_NONBLOCK);
 	}
 	rc = agent_init(&a, &c.o);
-	a.own_spool = c.o.stdio;
+	a.own_spool = c.o.stdio || c.resident.directory;
 	if (!rc && c.o.stdio)
 		rc = connection_open(&a, c.in, c.out);
 	if (rc)
 		rc = complain("cannot start", strerror(-rc));
 	else
 		agent_run(&a);
+	if (!rc && c.end_sandbox && strcmp(a.ending, "ORPHANED") == 0)
+		kill(1, SIGTERM);
 	agent_free(&a);
 	if (c.made_spool_dir)
 		rmdir(c.spool_dir);

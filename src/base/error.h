@@ -9,7 +9,7 @@
  */
 struct error {
 	int code; /* a positive errno, 0 when nothing failed */
-	char reason[32];
+	char reason[48];
 	char text[400];
 };
 

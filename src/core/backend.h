@@ -24,10 +24,14 @@ struct backend_ops {
 	const char *name;		   /* "local" */
 	const char *defaults[CONFIG_KEYS]; /* what a sandbox gets where nobody says otherwise */
 
+	bool runs_command; /* config/command is its main process, and none of the agent's */
+
 	/* Whether these effective settings can be kept: -EINVAL, -EOPNOTSUPP with a sentence. */
 	int (*check)(struct backend *b, const struct config *c, struct error *err);
 
-	/* Reports what earlier mounts left, through sandbox_found(); called once, before the mount answers.
+	/*
+	 * Reports what earlier mounts left, through sandbox_found(); called once, before the mount answers.
+	 * What takes longer goes on between backend_searching() and backend_searched().
 	 */
 	void (*find)(struct backend *b);
 
@@ -90,7 +94,7 @@ struct backend {
 
 /* --- What a backend may read of a sandbox, with the core lock held --- */
 
-const char *sandbox_id(const struct sandbox *s); /* unique for ever: [a-z0-9-], at most 40 bytes */
+const char *sandbox_id(const struct sandbox *s); /* unique for ever: a name, at most 48 bytes */
 const char *sandbox_session_name(const struct sandbox *s);
 const char *sandbox_name(const struct sandbox *s);
 const struct config *sandbox_config(const struct sandbox *s); /* effective */
@@ -138,6 +142,10 @@ struct sandbox_leftover {
 	void *instance;
 };
 struct sandbox *sandbox_found(const struct sandbox_leftover *found);
+
+/* find() goes on, and the mount waits for it; `why` when it failed: there will be no mount then. */
+void backend_searching(void);
+void backend_searched(const struct error *why);
 
 /* What stop() began has failed: it may run on. Its state stays `terminating`; another stop tries again. */
 void sandbox_stop_failed(struct sandbox *s, const struct error *why);

@@ -13,7 +13,7 @@ struct mount the_mount;
 /* Signalled through a waiter-free path: main and the mount helper block here, never a FUSE thread. */
 static pthread_mutex_t progress_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t progressed = PTHREAD_COND_INITIALIZER;
-static unsigned living, arriving; /* copies of the mount's, under progress_lock */
+static unsigned living, arriving, searching; /* copies of the mount's, under progress_lock */
 static bool aborted;
 
 void mount_progress(void)
@@ -21,6 +21,7 @@ void mount_progress(void)
 	pthread_mutex_lock(&progress_lock);
 	living = the_mount.living;
 	arriving = the_mount.arriving;
+	searching = the_mount.searching;
 	pthread_cond_broadcast(&progressed);
 	pthread_mutex_unlock(&progress_lock);
 }
@@ -79,6 +80,34 @@ int mount_begin(struct backend *backend, const struct mount_settings *settings, 
 	mount_progress();
 	core_unlock();
 	return rc;
+}
+
+void backend_searching(void)
+{
+	the_mount.searching = true;
+}
+
+void backend_searched(const struct error *why)
+{
+	the_mount.searching = false;
+	if (why)
+		the_mount.search_error = *why;
+	mount_progress();
+}
+
+int mount_wait_search(unsigned ms, struct error *err)
+{
+	int code;
+
+	if (wait_for_zero(&searching, ms))
+		return error_set(err, ETIMEDOUT, "UNREACHABLE", "the service did not answer in %u s",
+				 ms / 1000);
+	core_lock();
+	code = the_mount.search_error.code;
+	if (code)
+		*err = the_mount.search_error;
+	core_unlock();
+	return -code;
 }
 
 void mount_wait_arrivals(unsigned ms)

@@ -38,8 +38,10 @@ struct mount {
 	bool (*listing_changed)(struct object *directory);
 	time_t since;
 	bool ending;
-	unsigned living;   /* sandboxes not yet removed or kept, listed or not */
-	unsigned arriving; /* adopted ones whose agent has not reported yet */
+	unsigned living;	   /* sandboxes not yet removed or kept, listed or not */
+	bool searching;		   /* the backend is still looking for what earlier mounts left */
+	struct error search_error; /* why it cannot; code 0 if it can */
+	unsigned arriving;	   /* adopted ones whose agent has not reported yet */
 	struct counters totals;
 };
 
@@ -47,6 +49,8 @@ extern struct mount the_mount;
 
 /* Takes over the backend and finds what earlier mounts left. 0 or -errno. */
 int mount_begin(struct backend *backend, const struct mount_settings *settings, struct error *err);
+/* Waits until the backend has looked for what earlier mounts left, at most `ms`: why it cannot, or 0. */
+int mount_wait_search(unsigned ms, struct error *err);
 /* Waits until the adopted sandboxes have reported, at most `ms`. No lock held. */
 void mount_wait_arrivals(unsigned ms);
 

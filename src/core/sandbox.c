@@ -152,7 +152,7 @@ static int make_main(struct sandbox *s, struct error *err)
 {
 	const char *text = config_text(&s->effective, CONFIG_COMMAND);
 
-	if (!*text)
+	if (!*text || the_mount.backend->ops->runs_command)
 		return 0;
 	s->main = process_make_main(s, text);
 	return s->main ? 0 : error_set(err, ENOMEM, "NO_MEMORY", "out of memory");

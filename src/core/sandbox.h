@@ -29,7 +29,7 @@ enum sandbox_state {
 	SANDBOX_STATES
 };
 
-#define SANDBOX_ID_MAX 40
+#define SANDBOX_ID_MAX 48
 #define MAIN_ID	       1 /* the agent's number for what config/command runs */
 
 /* Guarded by the core lock. */

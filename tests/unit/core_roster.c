@@ -107,7 +107,7 @@ static void test_listing(void **state)
 	backend_shows("other-1");
 	backend_shows("../../etc/passwd");
 	backend_shows("");
-	backend_shows("0123456789012345678901234567890123456789x");
+	backend_shows("012345678901234567890123456789012345678901234567x");
 	fake_settle();
 	assert_int_equal(first.woken, 0);
 	backend_showed(NULL);
@@ -201,7 +201,8 @@ static void test_unknown(void **state)
 	assert_int_equal(roster_attach("far", &list, &err), -EHOSTUNREACH);
 	assert_string_equal(err.reason, "UNREACHABLE");
 	assert_int_equal(roster_attach("..", &list, &err), -ENOENT);
-	assert_int_equal(roster_attach("0123456789012345678901234567890123456789x", &list, &err), -ENOENT);
+	assert_int_equal(roster_attach("012345678901234567890123456789012345678901234567x", &list, &err),
+			 -ENOENT);
 	assert_int_equal(fake_attaches, before + 2);
 }
 

@@ -1,0 +1,9 @@
+/* "In so many milliseconds, once": a timer that can be called off. Loop thread only. */
+#pragma once
+
+struct delay;
+
+/* NULL: out of memory. */
+struct delay *delay_start(unsigned ms, void (*fn)(void *arg), void *arg);
+/* NULL is fine. A delay that has come due is gone by itself, before its function is called. */
+void delay_cancel(struct delay *d);

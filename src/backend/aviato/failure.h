@@ -1,0 +1,21 @@
+/* What a failed call means to users: errno, reason, sentence. */
+#pragma once
+
+#include "base/error.h"
+#include "rpc/status.h"
+
+#include <stdbool.h>
+
+/* Fills `err`; returns -errno. `what` says what was tried: "create the sandbox". */
+int failure_set(struct error *err, const struct rpc_status *status, const char *what);
+
+/* Whether the same call may do better in a moment, for calls that can be repeated without harm. */
+bool failure_is_passing(const struct rpc_status *status);
+/* Whether nothing is known of what became of the call: the service may have done it. */
+bool failure_is_ambiguous(const struct rpc_status *status);
+/* Whether the service itself could not be reached. */
+bool failure_is_unreachable(const struct rpc_status *status);
+/* Whether there is no such sandbox (any more). */
+bool failure_is_gone(const struct rpc_status *status);
+/* Whether the sandbox exists but takes no such calls now. */
+bool failure_is_not_running(const struct rpc_status *status);

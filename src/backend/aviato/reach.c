@@ -1,0 +1,178 @@
+/* From a running sandbox to the agent in it: asking for it, sending it where it is missing, and again. */
+#include "backend/aviato/remote.h"
+
+#include "backend/aviato/delay.h"
+#include "backend/aviato/failure.h"
+#include "backend/aviato/search.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SEND_MS	       300000u
+#define SEND_BUDGET_MS 30000u
+#define SENDS_MAX      2u /* of one program: it may be damaged on the way once */
+#define REACH_FOR_MS   60000u
+#define PAUSE_MIN_MS   100u
+#define PAUSE_MAX_MS   2000u
+
+static void open_pipe(struct remote *i);
+
+static void give_up(struct remote *i, int code, const char *reason, const char *text)
+{
+	struct error why;
+
+	error_set(&why, code, reason, "the agent in the sandbox cannot be reached: %s", text);
+	if (i->is_search)
+		search_settled(i, false);
+	else if (i->was_reached)
+		remote_unreachable(i, &why);
+	else
+		remote_end(i, END_FAILED, &why);
+}
+
+static void try_again(void *arg)
+{
+	struct remote *i = arg;
+
+	i->delay = NULL;
+	open_pipe(i);
+}
+
+static void open_later(struct remote *i)
+{
+	i->delay = delay_start((unsigned)i->retry_ms, try_again, i);
+	i->retry_ms = i->retry_ms * 2 < PAUSE_MAX_MS ? i->retry_ms * 2 : PAUSE_MAX_MS;
+}
+
+/* --- Sending it --- */
+
+static void sent(void *owner, const cJSON *answer, const struct rpc_status *status)
+{
+	struct remote *i = owner;
+	struct error why;
+
+	if (answer) {
+		open_pipe(i);
+	} else if (failure_is_not_running(status) && !i->is_search) {
+		remote_look(i, PHASE_LOOKING);
+	} else {
+		failure_set(&why, status, "send the agent");
+		give_up(i, why.code, why.reason, why.text);
+	}
+}
+
+static void send_program(struct remote *i)
+{
+	cJSON *body = cJSON_CreateObject();
+	char program[64], path[72];
+
+	agent_pipe_program(i->aviato, program, sizeof program);
+	snprintf(path, sizeof path, "%s.new", program);
+	i->phase = PHASE_SENDING;
+	i->sent++;
+	cJSON_AddStringToObject(body, "sandboxId", i->id);
+	cJSON_AddStringToObject(body, "path", path);
+	cJSON_AddItemToObject(body, "content", cJSON_CreateStringReference(i->aviato->agent.content));
+	request_start(&i->request, i->aviato, "WriteFile", body, SEND_MS, SEND_BUDGET_MS, sent, i);
+}
+
+/* --- Asking for it --- */
+
+static void reached(void *owner, struct agent_pipe *p)
+{
+	struct remote *i = owner;
+
+	i->phase = PHASE_RUNNING;
+	if (i->is_search) {
+		search_settled(i, true);
+		return;
+	}
+	i->wants.start = false;
+	i->was_reached = true;
+	core_lock();
+	sandbox_connected(i->sandbox, agent_pipe_as_pipe(p), -1);
+	core_unlock();
+}
+
+static void call_failed(struct remote *i, const struct rpc_status *status)
+{
+	struct error why;
+
+	if (failure_is_not_running(status) && !i->is_search) {
+		remote_look(i, PHASE_LOOKING);
+	} else if (failure_is_passing(status) && !i->was_reached && request_clock_ms() < i->reach_until) {
+		open_later(i);
+	} else {
+		failure_set(&why, status, "reach the agent");
+		give_up(i, why.code, why.reason, status->message);
+	}
+}
+
+static void failed(void *owner, enum reach_failure how, const struct rpc_status *status, const char *said)
+{
+	struct remote *i = owner;
+	char text[300];
+
+	i->pipe = NULL;
+	snprintf(text, sizeof text, "%.250s", said[0] ? said : "it said nothing");
+	for (char *p = text; *p; p++)
+		if (*p == '\n')
+			*p = ' ';
+	switch (how) {
+	case REACH_MISSING:
+		if (i->sent < SENDS_MAX)
+			send_program(i);
+		else
+			give_up(i, EIO, "AGENT_UNUSABLE", "it arrives damaged");
+		break;
+	case REACH_MACHINE:
+		give_up(i, ENOEXEC, "AGENT_UNUSABLE", "the sandbox is of another machine type");
+		break;
+	case REACH_IN_USE:
+		give_up(i, EBUSY, "OTHER_MOUNT", "another mount is connected to it");
+		break;
+	case REACH_UNUSABLE:
+		give_up(i, ENOEXEC, "AGENT_UNUSABLE", text);
+		break;
+	case REACH_CALL:
+		call_failed(i, status);
+	}
+}
+
+/* The stream has broken: either the sandbox has ended, or core will ask for a new one. */
+static void lost(void *owner)
+{
+	struct remote *i = owner;
+
+	i->pipe = NULL;
+	if (i->phase == PHASE_RUNNING)
+		i->phase = PHASE_IDLE;
+	if (i->wants.start)
+		remote_step(i);
+}
+
+static void open_pipe(struct remote *i)
+{
+	static const struct agent_pipe_events events = {reached, failed, lost};
+
+	i->phase = PHASE_REACHING;
+	i->pipe = agent_pipe_open(i->aviato, i->id, false, &events, i);
+	if (!i->pipe)
+		give_up(i, ENOMEM, "NO_MEMORY", "out of memory");
+}
+
+void remote_reach(struct remote *i)
+{
+	bool fresh = i->phase == PHASE_STARTING;
+
+	i->reach_until = request_clock_ms() + REACH_FOR_MS;
+	i->retry_ms = PAUSE_MIN_MS;
+	i->sent = 0;
+	/* A new sandbox cannot have it. */
+	if (fresh)
+		send_program(i);
+	else
+		open_pipe(i);
+}

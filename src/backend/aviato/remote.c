@@ -1,0 +1,397 @@
+/* Creating, looking after, and ending one sandbox. The way to its agent is in reach.c. */
+#include "backend/aviato/remote.h"
+
+#include "backend/aviato/delay.h"
+#include "backend/aviato/failure.h"
+#include "backend/aviato/sandbox_spec.h"
+#include "backend/aviato/state.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "rpc/json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define REQUEST_MS	   300000u /* of creating and deleting, as the service's own clients */
+#define CREATE_BUDGET_MS   30000u
+#define POLL_FIRST_MS	   200u
+#define POLL_MAX_MS	   2000u
+#define POLL_TIMEOUT_MS	   15000u
+#define POLL_BUDGET_MS	   30000u
+#define EXIT_CODE_POLLS	   2u
+#define EXIT_CODE_PAUSE_MS 2000u
+
+/* --- Life --- */
+
+static void make_uuid(char ret[37])
+{
+	unsigned char b[16];
+
+	if (getrandom(b, sizeof b, 0) != sizeof b)
+		abort();
+	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+	snprintf(ret, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+struct remote *remote_new(struct aviato *a, struct sandbox *s)
+{
+	struct remote *i = calloc(1, sizeof *i);
+
+	if (!i)
+		return NULL;
+	i->aviato = a;
+	i->sandbox = s;
+	i->known.exit_code = -1;
+	strcpy(i->known.path, "agent");
+	make_uuid(i->request_id);
+	list_init(&i->link);
+	return i;
+}
+
+void remote_free(struct remote *i)
+{
+	unsigned posted;
+
+	request_cancel(&i->request);
+	delay_cancel(i->delay);
+	if (i->pipe)
+		agent_pipe_abandon(i->pipe);
+	cJSON_Delete(i->body);
+	cJSON_Delete(i->known.services);
+	list_remove(&i->link);
+	i->pipe = NULL;
+	i->delay = NULL;
+	i->dead = true;
+	core_lock();
+	posted = i->posted;
+	core_unlock();
+	if (!posted)
+		free(i);
+}
+
+static void step_posted(void *arg)
+{
+	struct remote *i = arg;
+	unsigned posted;
+
+	core_lock();
+	posted = --i->posted;
+	core_unlock();
+	if (!i->dead)
+		remote_step(i);
+	else if (!posted)
+		free(i);
+}
+
+void remote_post_step(struct remote *i)
+{
+	i->posted++;
+	if (loop_post(step_posted, i)) {
+		i->posted--;
+		log_warn("out of memory: a sandbox is left alone");
+	}
+}
+
+void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
+{
+	if (i->phase == PHASE_ENDED)
+		return;
+	request_cancel(&i->request);
+	delay_cancel(i->delay);
+	i->delay = NULL;
+	if (i->pipe)
+		agent_pipe_abandon(i->pipe);
+	i->pipe = NULL;
+	i->phase = PHASE_ENDED;
+	core_lock();
+	if (i->sandbox)
+		sandbox_ended(i->sandbox, i->wants.stop ? END_TERMINATED : how, why);
+	core_unlock();
+}
+
+/* --- What the service says --- */
+
+static void remember(struct remote *i, const cJSON *sandbox)
+{
+	const cJSON *status = json_object(sandbox, "status"), *services = json_array(status, "services");
+	const char *state = json_text(status, "state");
+	int code = remote_exit_code(sandbox);
+
+	core_lock();
+	snprintf(i->known.state, sizeof i->known.state, "%s", state);
+	snprintf(i->known.reason, sizeof i->known.reason, "%s", json_text(status, "stateReason"));
+	snprintf(i->known.runner, sizeof i->known.runner, "%s", json_text(status, "runnerId"));
+	if (code >= 0)
+		i->known.exit_code = code;
+	if (services) {
+		cJSON_Delete(i->known.services);
+		i->known.services = cJSON_Duplicate(services, true);
+	}
+	core_unlock();
+}
+
+static void see_end(struct remote *i, enum remote_state state)
+{
+	struct error why;
+
+	switch (state) {
+	case REMOTE_COMPLETED:
+		if (i->known.exit_code > 0) {
+			error_set(&why, EIO, "MAIN_FAILED", "the main process exited with %d",
+				  i->known.exit_code);
+			remote_end(i, END_FAILED, &why);
+		} else {
+			remote_end(i, END_COMPLETED, NULL);
+		}
+		break;
+	case REMOTE_FAILED:
+		error_set(&why, EIO, "SANDBOX_FAILED", "the sandbox failed: %s",
+			  i->known.reason[0] ? i->known.reason : "the service does not say why");
+		remote_end(i, END_FAILED, &why);
+		break;
+	default:
+		error_set(&why, ESHUTDOWN, "SANDBOX_TERMINATED", "the sandbox was terminated%s%s",
+			  i->known.reason[0] ? ": " : "", i->known.reason);
+		remote_end(i, END_TERMINATED, &why);
+	}
+}
+
+static void poll_again(void *arg);
+
+static void poll_later(struct remote *i)
+{
+	i->delay = delay_start(i->poll_ms, poll_again, i);
+	i->poll_ms = i->poll_ms * 3 / 2 < POLL_MAX_MS ? i->poll_ms * 3 / 2 : POLL_MAX_MS;
+}
+
+/* The exit code may come up to some seconds after the end. */
+static bool wait_for_exit_code(struct remote *i, enum remote_state state)
+{
+	if (state != REMOTE_COMPLETED || i->known.exit_code >= 0 || i->wants.stop || !i->exit_code_polls)
+		return false;
+	i->exit_code_polls--;
+	i->delay = delay_start(EXIT_CODE_PAUSE_MS, poll_again, i);
+	return i->delay != NULL;
+}
+
+void remote_see(struct remote *i, const cJSON *sandbox)
+{
+	enum remote_state state = remote_state(sandbox);
+
+	remember(i, sandbox);
+	if (remote_state_is_end(state)) {
+		if (!wait_for_exit_code(i, state))
+			see_end(i, state);
+	} else if (i->phase == PHASE_ENDING || state == REMOTE_TERMINATING) {
+		poll_later(i);
+	} else if (state == REMOTE_RUNNING || state == REMOTE_PAUSED) {
+		if (i->phase == PHASE_STARTING || i->wants.start)
+			remote_reach(i);
+		else
+			i->phase = PHASE_IDLE;
+	} else {
+		poll_later(i);
+	}
+}
+
+static void looked(void *owner, const cJSON *answer, const struct rpc_status *status)
+{
+	struct remote *i = owner;
+	struct error why;
+
+	if (answer) {
+		remote_see(i, answer);
+	} else if (failure_is_gone(status) && i->wants.stop) {
+		remote_end(i, END_TERMINATED, NULL);
+	} else {
+		failure_set(&why, status, "look the sandbox up");
+		if (failure_is_gone(status) || !i->was_reached)
+			remote_end(i, END_FAILED, &why);
+		else
+			remote_unreachable(i, &why);
+	}
+}
+
+void remote_unreachable(struct remote *i, const struct error *why)
+{
+	i->phase = PHASE_IDLE;
+	i->wants.start = false;
+	core_lock();
+	sandbox_unreachable(i->sandbox, why);
+	core_unlock();
+}
+
+static void poll_again(void *arg)
+{
+	struct remote *i = arg;
+	cJSON *body = cJSON_CreateObject();
+
+	i->delay = NULL;
+	cJSON_AddStringToObject(body, "sandboxId", i->id);
+	request_start(&i->request, i->aviato, "GetSandbox", body, POLL_TIMEOUT_MS, POLL_BUDGET_MS, looked, i);
+}
+
+void remote_look(struct remote *i, enum phase phase)
+{
+	i->phase = phase;
+	i->poll_ms = POLL_FIRST_MS;
+	i->exit_code_polls = EXIT_CODE_POLLS;
+	poll_again(i);
+}
+
+/* --- Creating --- */
+
+static bool set_id(struct remote *i, const cJSON *sandbox)
+{
+	const char *id = json_text(sandbox, "sandboxId");
+
+	if (!*id || strlen(id) >= sizeof i->id ||
+	    id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+		return false;
+	core_lock();
+	strcpy(i->id, id);
+	sandbox_set_id(i->sandbox, id);
+	sandbox_creating(i->sandbox);
+	core_unlock();
+	return true;
+}
+
+static void created(void *owner, const cJSON *answer, const struct rpc_status *status)
+{
+	struct remote *i = owner;
+	struct error why;
+
+	if (!answer || !set_id(i, answer)) {
+		if (answer)
+			error_set(&why, EPROTO, "BAD_ANSWER",
+				  "the service created a sandbox without a usable id");
+		else
+			failure_set(&why, status, "create the sandbox");
+		remote_end(i, END_FAILED, &why);
+		return;
+	}
+	i->phase = PHASE_STARTING;
+	i->poll_ms = POLL_FIRST_MS;
+	i->exit_code_polls = EXIT_CODE_POLLS;
+	if (i->wants.stop || i->wants.keep)
+		remote_step(i);
+	else
+		remote_see(i, answer);
+}
+
+static void create(struct remote *i)
+{
+	cJSON *body = cJSON_CreateObject();
+
+	cJSON_AddItemToObject(cJSON_AddObjectToObject(body, "sandbox"), "spec", i->body);
+	i->body = NULL;
+	/* The same id at every attempt: a sandbox whose creation was not heard of is not made twice. */
+	cJSON_AddStringToObject(body, "requestId", i->request_id);
+	i->phase = PHASE_CREATING;
+	request_start(&i->request, i->aviato, "CreateSandbox", body, REQUEST_MS, CREATE_BUDGET_MS, created,
+		      i);
+}
+
+/* --- Stopping --- */
+
+static void deleted(void *owner, const cJSON *answer, const struct rpc_status *status)
+{
+	struct remote *i = owner;
+	const cJSON *sandbox = json_object(answer, "sandbox");
+	struct error why;
+
+	if (sandbox) {
+		i->phase = PHASE_ENDING;
+		i->poll_ms = POLL_FIRST_MS;
+		remote_see(i, sandbox);
+	} else if (answer || failure_is_gone(status)) {
+		remote_end(i, END_TERMINATED, NULL);
+	} else {
+		failure_set(&why, status, "stop the sandbox");
+		i->phase = PHASE_IDLE; /* another stop tries again */
+		i->wants.stop = i->wants.start = false;
+		core_lock();
+		if (i->sandbox)
+			sandbox_stop_failed(i->sandbox, &why);
+		core_unlock();
+	}
+}
+
+static void stop(struct remote *i)
+{
+	uint32_t seconds = (i->wants.grace_ms + 999) / 1000;
+	cJSON *body = cJSON_CreateObject();
+
+	request_cancel(&i->request);
+	delay_cancel(i->delay);
+	i->delay = NULL;
+	if (i->pipe)
+		agent_pipe_abandon(i->pipe);
+	i->pipe = NULL;
+	i->phase = PHASE_STOPPING;
+	cJSON_AddStringToObject(body, "sandboxId", i->id);
+	if (seconds)
+		cJSON_AddNumberToObject(body, "gracePeriodSeconds", seconds);
+	cJSON_AddTrueToObject(body, "allowMissing");
+	request_start(&i->request, i->aviato, "DeleteSandbox", body, (seconds + 10) * 1000, CREATE_BUDGET_MS,
+		      deleted, i);
+}
+
+/* --- Core's wishes --- */
+
+static void let_go(struct remote *i)
+{
+	struct sandbox *s;
+
+	core_lock();
+	s = i->sandbox;
+	i->sandbox = NULL;
+	if (s)
+		sandbox_removed(s);
+	core_unlock();
+	remote_free(i);
+}
+
+void remote_step(struct remote *i)
+{
+	if (i->phase == PHASE_CREATING)
+		return; /* what was asked for is looked at when there is an id */
+	if (i->wants.remove && i->phase == PHASE_ENDED) {
+		let_go(i);
+	} else if (i->wants.keep && i->phase < PHASE_STOPPING) {
+		let_go(i);
+	} else if (i->wants.stop && i->phase == PHASE_NEW) {
+		remote_end(i, END_TERMINATED, NULL);
+	} else if (i->wants.stop && i->phase < PHASE_STOPPING) {
+		stop(i);
+	} else if (i->wants.start && i->phase == PHASE_NEW) {
+		i->wants.start = false;
+		create(i);
+	} else if (i->wants.start && i->phase == PHASE_IDLE) {
+		remote_reach(i);
+	}
+}
+
+/* --- info --- */
+
+void remote_describe(struct remote *i, cJSON *info)
+{
+	cJSON_AddStringToObject(info, "service", endpoint_url(i->aviato->endpoint));
+	cJSON_AddStringToObject(info, "credentials", i->aviato->credentials.source);
+	cJSON_ReplaceItemInObjectCaseSensitive(info, "path", cJSON_CreateString(i->known.path));
+	if (i->known.state[0])
+		cJSON_AddStringToObject(info, "service_state", i->known.state);
+	if (i->known.reason[0])
+		cJSON_AddStringToObject(info, "state_reason", i->known.reason);
+	if (i->known.runner[0])
+		cJSON_AddStringToObject(info, "runner", i->known.runner);
+	if (i->known.exit_code >= 0)
+		cJSON_AddNumberToObject(info, "exit_code", i->known.exit_code);
+	if (i->known.services)
+		cJSON_AddItemToObject(info, "services", cJSON_Duplicate(i->known.services, true));
+}

@@ -1,0 +1,78 @@
+/* One sandbox as this backend sees it: from its creation, over the agent in it, to its end. */
+#pragma once
+
+#include "backend/aviato/agent_pipe.h"
+#include "backend/aviato/aviato.h"
+#include "backend/aviato/request.h"
+
+enum phase {
+	PHASE_NEW,
+	PHASE_CREATING, /* CreateSandbox is under way */
+	PHASE_STARTING, /* it exists; GetSandbox until it runs */
+	PHASE_IDLE,	/* it runs, and nobody asks for its agent */
+	PHASE_REACHING, /* it runs; on the way to its agent */
+	PHASE_SENDING,	/* the agent's program is being sent */
+	PHASE_RUNNING,	/* core talks to the agent */
+	PHASE_LOOKING,	/* the agent was lost: GetSandbox to see why */
+	PHASE_STOPPING, /* DeleteSandbox is under way */
+	PHASE_ENDING,	/* it was deleted; GetSandbox until it has ended */
+	PHASE_ENDED,
+};
+
+/*
+ * The loop thread's. `wants` are set by core's calls, from any thread under the
+ * core lock, and looked at by a call posted then.
+ */
+struct remote {
+	struct list link;
+	struct aviato *aviato;
+	struct sandbox *sandbox; /* NULL: none of core's yet, or any more */
+	enum phase phase;
+	char id[128]; /* the service's; "" before it is known */
+	char request_id[37];
+	cJSON *body; /* of CreateSandbox; until then */
+	struct request request;
+	struct delay *delay;
+	struct agent_pipe *pipe;
+	unsigned poll_ms;	  /* the pause before the next GetSandbox */
+	unsigned exit_code_polls; /* left, for a code that comes late */
+	unsigned sent;		  /* how often the program was sent */
+	uint64_t reach_until;	  /* when to give up reaching the agent, ms */
+	uint64_t retry_ms;
+	unsigned posted;  /* calls of remote_post_step() that have not come; core lock */
+	bool dead;	  /* to be freed with the last of them */
+	bool was_reached; /* core has had a pipe: it asks for another when that breaks */
+	bool is_search;	  /* found by a search: core hears of it when its agent was reached */
+	bool kept;
+	/* core's wishes */
+	struct {
+		bool start, stop, keep, remove;
+		uint32_t grace_ms;
+	} wants;
+	/* What info tells; core lock */
+	struct {
+		char state[40], reason[200], runner[80], path[8];
+		cJSON *services;
+		int exit_code; /* -1: not known */
+	} known;
+};
+
+struct remote *remote_new(struct aviato *a, struct sandbox *s);
+/* Frees it, whatever is under way. */
+void remote_free(struct remote *i);
+
+/* Looks at what core wants now. */
+void remote_step(struct remote *i);
+/* The same from any thread, soon; core lock held. */
+void remote_post_step(struct remote *i);
+/* A sandbox that exists: acts on what the service said of it. */
+void remote_see(struct remote *i, const cJSON *sandbox);
+/* Goes on the way to its agent. */
+void remote_reach(struct remote *i);
+/* Core's reconnect has failed for now. */
+void remote_unreachable(struct remote *i, const struct error *why);
+/* Looks the sandbox up. */
+void remote_look(struct remote *i, enum phase phase);
+/* Tells core the end, once. */
+void remote_end(struct remote *i, enum sandbox_end how, const struct error *why);
+void remote_describe(struct remote *i, cJSON *info);
