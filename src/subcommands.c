@@ -1,6 +1,7 @@
 #include "subcommands.h"
 
 #include "client/wait.h"
+#include "doctor/doctor.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -18,6 +19,7 @@ static int help(int argc, char **argv)
 static const struct subcommand subcommands[] = {
     {"wait", "[--any|--count N] [--timeout S] PATH...", "until commands have ended; prints which",
      client_wait},
+    {"doctor", "[SOURCE]", "what this machine has and lacks for a mount, and what to do", doctor_run},
     {"help", "", "this text", help},
     {0},
 };

@@ -115,10 +115,10 @@ ended() { # NAME: the event of a command's end
 	exec 5<"$S/.ctl/events" 6<"$M/.ctl/events"
 	local before after
 	before=$(awk '/^VmRSS/ { print $2 }' "/proc/$(daemon_pid)/status")
-	# Two lines each; as many as it takes to go twice over the bound of some 25,000.
+	# Two lines each; as many as it takes to go over the bound of some 25,000.
 	timeout 200 "$PYTHON" - "$M/t" <<-'PYTHON'
 		import os, sys
-		for i in range(30000):
+		for i in range(20000):
 		    os.mkdir(sys.argv[1]); os.rmdir(sys.argv[1])
 	PYTHON
 	after=$(awk '/^VmRSS/ { print $2 }' "/proc/$(daemon_pid)/status")

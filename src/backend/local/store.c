@@ -38,7 +38,7 @@ static bool valid_source(const char *name)
 	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
-static int default_path(char out[PATH_MAX], struct error *err)
+int store_default_path(char out[PATH_MAX], struct error *err)
 {
 	const char *home = getenv("XDG_STATE_HOME");
 	const char *middle = "";
@@ -145,7 +145,7 @@ int store_open(const char *state_dir, const char *source, struct store *ret, str
 	if (!source[0])
 		source = "default";
 	if (!state_dir)
-		rc = default_path(base, err);
+		rc = store_default_path(base, err);
 	else if (state_dir[0] != '/' || strlen(state_dir) >= PATH_MAX - 128)
 		rc = error_set(err, EINVAL, "STATE_DIR", "the state directory must be an absolute path");
 	else

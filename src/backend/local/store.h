@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 
+#include <limits.h>
 #include <stdbool.h>
 
 /*
@@ -26,6 +27,8 @@ struct home {
 
 #define HOME_NONE ((struct home){-1, -1})
 
+/* Where it is for this user when nobody says otherwise. */
+int store_default_path(char out[PATH_MAX], struct error *err);
 /* `state_dir` NULL: the default. Refuses a directory others can reach. */
 int store_open(const char *state_dir, const char *source, struct store *ret, struct error *err);
 /* Removes the directories too when nothing is in them. */
