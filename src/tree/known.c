@@ -38,7 +38,7 @@ static int seek(const struct place *at, const char *name, struct list **ret_wait
 /* The kernel remembers the names of a session: those go by their own rmdir. */
 static int drop(struct object *child, struct error *err)
 {
-	if (child->parent != &the_mount.strays->object)
+	if (sandbox_session((struct sandbox *)child) != the_mount.strays)
 		return error_set(err, EBUSY, "IN_SESSION", "the sandbox is %s/%s: remove that",
 				 child->parent->name, child->name);
 	sandbox_drop((struct sandbox *)child);

@@ -3,13 +3,14 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "core/sandbox.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-typedef char sandbox_id_text[41];
+typedef char sandbox_id_text[SANDBOX_ID_MAX + 1];
 
 /* --- Listing --- */
 
