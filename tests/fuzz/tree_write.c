@@ -4,6 +4,8 @@
  * byte for the file and how it is opened, a byte for the length, the text, which
  * is written at once or in two halves. Every key stays one that can be set again.
  */
+#include "base/loop.h"
+#include "core/after.h"
 #include "core/sandbox.h"
 #include "core/session.h"
 #include "tree/handle.h"
@@ -64,7 +66,7 @@ static void begin(void)
 		return;
 	begun = true;
 	tree_init();
-	if (mount_begin(&backend, &settings, &err))
+	if (loop_start() || mount_begin(&backend, &settings, &err))
 		abort();
 }
 
@@ -174,6 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	check(s);
 	end(s);
+	core_after_end(); /* a session that was closed would be kept by its timer */
 	if (session_drop(session, &err))
 		abort();
 	return 0;
