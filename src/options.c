@@ -238,7 +238,8 @@ static int take_words(struct options *o, char **words, int count, struct error *
 	snprintf(o->source, sizeof o->source, "%s", count == 2 ? words[0] : "local:");
 	mountpoint = words[count - 1];
 	if (!realpath(mountpoint, o->mountpoint)) {
-		if (errno != ENOTCONN || strlen(mountpoint) >= sizeof o->mountpoint)
+		if ((errno != ENOTCONN && errno != ECONNABORTED) ||
+		    strlen(mountpoint) >= sizeof o->mountpoint)
 			return error_errno(err, errno, "MOUNTPOINT", "%s", mountpoint);
 		/* A dead mount cannot be resolved: it is taken as it was given. */
 		strcpy(o->mountpoint, mountpoint);

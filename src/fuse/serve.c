@@ -225,7 +225,8 @@ int serve_clear_mountpoint(const char *path, struct error *err)
 	rc = fd < 0 ? errno : 0;
 	if (fd >= 0)
 		close(fd);
-	if (rc != ENOTCONN)
+	/* Of a daemon that is dying at this moment the request is aborted. */
+	if (rc != ENOTCONN && rc != ECONNABORTED)
 		return error_set(err, EBUSY, "BUSY", "%s is a mount of aviatofs already", path);
 	log_info("%s: replacing the mount of a daemon that died", path);
 	rc = detach(path);

@@ -81,7 +81,7 @@ refuses() {
 @test "replaces the stale mount of a dead daemon" {
 	mount_up
 	kill_daemon
-	fails 'not connected' ls "$M"
+	eventually 10 fails 'not connected' ls "$M"
 	mount_up
 	[ -d "$M/.ctl" ]
 	same 1 "$(findmnt -n "$M" | wc -l)"
