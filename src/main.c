@@ -194,6 +194,7 @@ static int run(struct options *o, struct error *err)
 	struct backend *backend;
 	int rc;
 
+	snprintf(settings.mountpoint, sizeof settings.mountpoint, "%s", o->mountpoint);
 	if (o->state_dir)
 		snprintf(settings.scratch, sizeof settings.scratch, "%s", o->state_dir);
 	rc = open_backend(o, &backend, err);

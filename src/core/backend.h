@@ -18,6 +18,8 @@
 #include <time.h>
 
 struct sandbox;
+struct snapshot;
+struct comparison;
 struct backend;
 
 struct backend_ops {
@@ -79,6 +81,32 @@ struct backend_ops {
 	/* Session and name of a running sandbox have changed: the next mount is to find it under these.
 	 * NULL where they are fixed. */
 	void (*renamed)(struct backend *b, struct sandbox *s);
+
+	/*
+	 * Begins to take a snapshot of a running sandbox; its name is set. snapshot_set_id() as soon as
+	 * it has an id; ends in snapshot_ready() or snapshot_failed(). NULL where there are none.
+	 */
+	void (*snapshot)(struct backend *b, struct snapshot *n);
+	/*
+	 * Begins to delete it, or to give up making it. It is out of the tree. Ends in snapshot_removed(),
+	 * or, while it is being made, in snapshot_failed(). NULL where they stay.
+	 */
+	void (*snapshot_remove)(struct backend *b, struct snapshot *n);
+	/*
+	 * Begins to list those of `s` besides what this mount has made (which it may name too):
+	 * snapshot_found() for each, then snapshots_listed(). NULL where sandbox_found() came with all there
+	 * are.
+	 */
+	void (*snapshots)(struct backend *b, struct sandbox *s);
+	/* A new O_PATH descriptor of the root directory a ready one holds, or -errno. NULL where
+	 * snapshots cannot be looked into: they are shown as what is known of them then. */
+	int (*snapshot_root)(struct backend *b, struct snapshot *n);
+
+	/*
+	 * Begins to write how the root of a sandbox that was started differs from its image. Ends in
+	 * comparison_done(). It should give up when comparison_unwanted(). NULL where that cannot be known.
+	 */
+	void (*compare)(struct backend *b, struct comparison *r);
 
 	/* Adds what it knows to the JSON of `info`. */
 	void (*describe)(struct backend *b, struct sandbox *s, cJSON *info);
@@ -156,6 +184,60 @@ void backend_showed(const struct error *why);
 /* The end of attach(); `why` is for where there was no sandbox_found(), and says ENOENT when there is none.
  */
 void backend_attached(const char *id, const struct error *why);
+
+/* --- Snapshots. Core lock held --- */
+
+const char *snapshot_name(const struct snapshot *n);
+struct sandbox *snapshot_sandbox(const struct snapshot *n);
+/* What config/from of a sandbox that starts from it says: a line of at most SNAPSHOT_ID_MAX bytes. */
+const char *snapshot_id(const struct snapshot *n); /* "" as long as it has none */
+void *snapshot_instance(const struct snapshot *n);
+void snapshot_set_instance(struct snapshot *n, void *instance);
+
+#define SNAPSHOT_ID_MAX 120
+
+/*
+ * From snapshot() or snapshot_found() on, a snapshot is valid until snapshot_failed() or
+ * snapshot_removed(), or until sandbox_removed() of its sandbox.
+ */
+void snapshot_set_id(struct snapshot *n, const char *id);
+/* It can be used. `bytes` is what it holds, -1 when that is not known. */
+void snapshot_ready(struct snapshot *n, int64_t bytes);
+/* There is none; nothing of it is left. */
+void snapshot_failed(struct snapshot *n, const struct error *why);
+void snapshot_removed(struct snapshot *n);
+
+/* One that is there without this mount's doing. Core copies what it is given. */
+struct snapshot_leftover {
+	const char *id;
+	const char *name; /* NULL: its id, as far as that is a name */
+	time_t created;
+	int64_t bytes;
+	bool making; /* snapshot_ready() or snapshot_failed() will follow */
+	void *instance;
+};
+/* That one, or the one of this id that is known already. NULL when it cannot be named, or memory is out. */
+struct snapshot *snapshot_found(struct sandbox *s, const struct snapshot_leftover *found);
+/* The end of snapshots(); `why` NULL when that was all. */
+void snapshots_listed(struct sandbox *s, const struct error *why);
+
+/* --- What `changed` and `diff` show --- */
+
+enum comparison_kind {
+	COMPARE_NOTHING,
+	COMPARE_PATHS, /* the paths that differ, one a line */
+	COMPARE_PATCH, /* a patch */
+};
+enum comparison_kind comparison_kind(const struct comparison *r);
+/* Core lock held. */
+struct sandbox *comparison_sandbox(const struct comparison *r);
+/* Any thread, with or without the lock: its reader has gone. */
+bool comparison_unwanted(const struct comparison *r);
+/*
+ * `file` is a descriptor of a file with the text, core's from here; or `why` says why there is none. `r` is
+ * gone. Core lock held.
+ */
+void comparison_done(struct comparison *r, int file, const struct error *why);
 
 /* The backend has a name of its own for it: from now on sandbox_id() gives that. */
 void sandbox_set_id(struct sandbox *s, const char *id);

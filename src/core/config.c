@@ -146,6 +146,8 @@ static int check_spec(const char *text, struct error *err)
 
 const struct config_field config_fields[CONFIG_KEYS] = {
     [CONFIG_IMAGE] = {"image", "what the root file system is made of", MERGE_REPLACE, check_line},
+    [CONFIG_FROM] = {"from", "a snapshot its root starts as: a path like box/snapshots/a, or its id",
+		     MERGE_REPLACE, check_line},
     [CONFIG_COMMAND] = {"command", "the main process: shell text; its output is in logs", MERGE_REPLACE,
 			NULL},
     [CONFIG_ENV] = {"env", "environment of every command, NAME=VALUE lines", MERGE_BY_KEY, check_env},

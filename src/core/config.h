@@ -10,6 +10,7 @@
 /* The order is the order of the files in config/. */
 enum config_key {
 	CONFIG_IMAGE,
+	CONFIG_FROM,
 	CONFIG_COMMAND,
 	CONFIG_ENV,
 	CONFIG_TAGS,

@@ -20,8 +20,9 @@ static void put_time(cJSON *o, const char *name, time_t when)
 
 static void put_limits(cJSON *o, const struct config *c)
 {
-	static const enum config_key keys[] = {CONFIG_IMAGE,  CONFIG_CWD,  CONFIG_LIFETIME, CONFIG_CPU,
-					       CONFIG_MEMORY, CONFIG_PIDS, CONFIG_GPU,	    CONFIG_NETWORK};
+	static const enum config_key keys[] = {CONFIG_IMAGE,	CONFIG_FROM, CONFIG_CWD,
+					       CONFIG_LIFETIME, CONFIG_CPU,  CONFIG_MEMORY,
+					       CONFIG_PIDS,	CONFIG_GPU,  CONFIG_NETWORK};
 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
 		if (c->text[keys[i]])
@@ -87,6 +88,7 @@ int sandbox_info(struct sandbox *s, struct buf *out)
 	put_limits(cJSON_AddObjectToObject(o, "config"), &effective);
 	put_tags(o, config_text(&effective, CONFIG_TAGS));
 	put_processes(o, s);
+	snapshots_describe(s, o);
 	if (s->instance)
 		the_mount.backend->ops->describe(the_mount.backend, s, o);
 	if (s->error.code)

@@ -171,15 +171,18 @@ int mount_check(const struct config *effective, struct error *err)
 	return the_mount.backend->ops->check(the_mount.backend, effective, err);
 }
 
-int mount_config_set(const struct config *const *levels, int count, struct config *level, enum config_key key,
-		     const char *text, struct error *err)
+int mount_config_set(const struct session *near, const struct config *const *levels, int count,
+		     struct config *level, enum config_key key, const char *text, struct error *err)
 {
-	char *old = level->text[key];
+	char *old = level->text[key], *id = NULL;
 	struct config effective;
-	int rc;
+	int rc = key == CONFIG_FROM ? snapshot_resolve(near, text, &id, err) : 0;
 
+	if (rc)
+		return rc;
 	level->text[key] = NULL;
-	rc = config_set(level, key, text, err);
+	rc = config_set(level, key, id ? id : text, err);
+	free(id);
 	if (rc == 0) {
 		rc = config_merge(levels, count, &effective);
 		if (rc)

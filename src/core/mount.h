@@ -17,6 +17,7 @@ struct mount_settings {
 	bool keep;		 /* on_exit=keep */
 	bool spool_over_channel; /* for tests: output comes in frames even where files could be shared */
 	bool files_over_channel; /* for tests: the agent is asked even where the root could be opened */
+	char mountpoint[4096];	 /* absolute; "" when there is none */
 	char scratch[256];	 /* directory for output of agents that are far away; "" for memory */
 };
 
@@ -73,7 +74,8 @@ int mount_check(const struct config *effective, struct error *err);
 
 /*
  * Sets one key of `level`, one of the `count` levels (farthest first), if the
- * backend accepts what they then merge to; else `level` stays as it was.
+ * backend accepts what they then merge to; else `level` stays as it was. `near` is the session paths are
+ * seen from, or NULL.
  */
-int mount_config_set(const struct config *const *levels, int count, struct config *level, enum config_key key,
-		     const char *text, struct error *err);
+int mount_config_set(const struct session *near, const struct config *const *levels, int count,
+		     struct config *level, enum config_key key, const char *text, struct error *err);

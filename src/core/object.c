@@ -98,7 +98,7 @@ static void table_delete(struct object *o)
 	table.count--;
 }
 
-int object_add(struct object *o, enum object_kind kind, struct object *parent, const char *name,
+static int add(struct object *o, enum object_kind kind, struct object *parent, const char *name,
 	       void (*destroy)(struct object *))
 {
 	if (table.count >= table.size && table_grow())
@@ -112,15 +112,31 @@ int object_add(struct object *o, enum object_kind kind, struct object *parent, c
 	o->listed = true;
 	list_init(&o->children);
 	list_init(&o->sibling);
+	if (parent)
+		object_ref(parent);
 	table_insert(o);
 	table.count++;
-	if (parent) {
-		object_ref(parent);
-		list_append(&parent->children, &o->sibling);
-		parent->child_count++;
-		object_ref(o);
-	}
 	return 0;
+}
+
+int object_add(struct object *o, enum object_kind kind, struct object *parent, const char *name,
+	       void (*destroy)(struct object *))
+{
+	int rc = add(o, kind, parent, name, destroy);
+
+	if (rc || !parent)
+		return rc;
+	list_append(&parent->children, &o->sibling);
+	parent->child_count++;
+	object_ref(o);
+	return 0;
+}
+
+int object_add_apart(struct object *o, enum object_kind kind, struct object *parent, const char *name,
+		     void (*destroy)(struct object *))
+{
+	o->apart = true;
+	return add(o, kind, parent, name, destroy);
 }
 
 void object_remove(struct object *o)
@@ -129,7 +145,7 @@ void object_remove(struct object *o)
 		return;
 	o->listed = false;
 	table_delete(o);
-	if (o->parent) {
+	if (o->parent && !o->apart) {
 		list_remove(&o->sibling);
 		o->parent->child_count--;
 		object_unref(o);
@@ -188,7 +204,7 @@ struct object *object_child(const struct object *parent, const char *name)
 {
 	struct object *o = table.by_name[hash_name(parent, name) & (table.size - 1)];
 
-	while (o && (o->parent != parent || strcmp(o->name, name) != 0))
+	while (o && (o->parent != parent || o->apart || strcmp(o->name, name) != 0))
 		o = o->next_by_name;
 	return o;
 }
@@ -197,7 +213,7 @@ struct object *object_next(const struct object *parent, uint64_t after)
 {
 	struct object *last = object_find(after);
 
-	if (last && last->parent == parent) { /* the usual case: go on behind it */
+	if (last && last->parent == parent && !last->apart) { /* the usual case: go on behind it */
 		if (last->sibling.next == &parent->children)
 			return NULL;
 		return container_of(last->sibling.next, struct object, sibling);

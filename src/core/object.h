@@ -7,7 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum object_kind { OBJECT_MOUNT, OBJECT_SESSION, OBJECT_SANDBOX, OBJECT_PROCESS, OBJECT_KINDS };
+enum object_kind {
+	OBJECT_MOUNT,
+	OBJECT_SESSION,
+	OBJECT_SANDBOX,
+	OBJECT_PROCESS,
+	OBJECT_SNAPSHOT, /* whose files can be read */
+	OBJECT_RECORD,	 /* a snapshot of which only is known that it is there */
+	OBJECT_KINDS
+};
 
 #define NAME_MAX_BYTES 48
 
@@ -25,6 +33,7 @@ struct object {
 	struct list sibling;
 	unsigned child_count;
 	bool listed; /* false once removed from its parent */
+	bool apart;  /* none of its parent's children, though it is in it: someone else lists it */
 	struct object *next_by_serial, *next_by_name;
 	void (*destroy)(struct object *o); /* frees it, at the last unref */
 };
@@ -35,6 +44,10 @@ int object_name_check(const char *name);
 /* Makes `o` a listed child (or the mount, without parent) with one reference for the caller. 0 or -ENOMEM. */
 int object_add(struct object *o, enum object_kind kind, struct object *parent, const char *name,
 	       void (*destroy)(struct object *));
+
+/* The same for one that is not among the children of its parent, nor found there by its name. */
+int object_add_apart(struct object *o, enum object_kind kind, struct object *parent, const char *name,
+		     void (*destroy)(struct object *));
 
 /* Takes it out of its parent's listing; it lives on while it is referenced. */
 void object_remove(struct object *o);

@@ -82,6 +82,7 @@ struct sandbox *sandbox_new(struct session *session, const char *name)
 	s->created = time(NULL);
 	list_init(&s->startup);
 	inbox_init(&s->inbox, &s->object);
+	shelf_init(&s->snapshots);
 	/* The caller's reference is the life itself, given back in sandbox_removed(). */
 	if (object_add(&s->object, OBJECT_SANDBOX, &session->object, name, destroy)) {
 		free(s);
@@ -144,7 +145,7 @@ int sandbox_config_set(struct sandbox *s, enum config_key key, const char *text,
 	if (s->state != SANDBOX_UNSTARTED)
 		return error_set(err, EBUSY, "ALREADY_STARTED", "%s was fixed when the sandbox started",
 				 config_fields[key].name);
-	return mount_config_set(levels, count, &s->own, key, text, err);
+	return mount_config_set(sandbox_session(s), levels, count, &s->own, key, text, err);
 }
 
 /* What config/command says runs beside the commands, as process 1; its output is `logs`. */
@@ -423,6 +424,7 @@ void sandbox_removed(struct sandbox *s)
 {
 	link_close(s);
 	part_from_front(s);
+	shelf_clear(&s->snapshots);
 	s->instance = NULL;
 	if (s->main)
 		object_unref(&s->main->object);

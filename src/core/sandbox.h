@@ -11,6 +11,7 @@
 #include "core/object.h"
 #include "core/process.h"
 #include "core/reconnect.h"
+#include "core/snapshot.h"
 
 #include <time.h>
 
@@ -72,7 +73,8 @@ struct sandbox {
 	int (*front_changed)(void *front, const struct frame *f);
 	struct file_calls *files; /* requests about files to the agent, or NULL */
 	bool files_ready;	  /* the agent has told all it knows, and can be asked */
-	uint64_t news;		  /* grows with whatever the agent says */
+	struct shelf snapshots;
+	uint64_t news; /* grows with whatever the agent says */
 };
 
 const char *sandbox_state_name(enum sandbox_state state);

@@ -43,7 +43,29 @@ static bool far_away(struct sandbox *s, int *ret_fd)
 	return *ret_fd < 0;
 }
 
-int fs_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret)
+static int snapshot_graft(struct snapshot *n, fuse_ino_t number, struct graft **ret)
+{
+	struct graft *g = n->front;
+	int fd;
+
+	if (n->state != SNAPSHOT_READY)
+		return n->state == SNAPSHOT_CREATING ? -EAGAIN : -ESTALE;
+	if (!g) {
+		fd = the_mount.backend->ops->snapshot_root(the_mount.backend, n);
+		if (fd < 0)
+			return fd;
+		g = graft_new(fd, key_of(snapshot_sandbox(n)) ^ n->object.serial << 32, number);
+		if (!g)
+			return -ENOMEM;
+		graft_set_read_only(g);
+		n->front = g;
+		n->front_gone = gone;
+	}
+	*ret = graft_ref(g);
+	return 0;
+}
+
+static int sandbox_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret)
 {
 	int fd;
 
@@ -63,6 +85,33 @@ int fs_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret)
 	return 0;
 }
 
+int fs_graft(const struct spot *s, fuse_ino_t number, struct graft **ret)
+{
+	if (s->object->kind == OBJECT_SNAPSHOT)
+		return snapshot_graft((struct snapshot *)s->object, number, ret);
+	return sandbox_graft((struct sandbox *)s->object, number, ret);
+}
+
+int fs_need(const struct spot *s, struct list **ret_wait, struct error *err)
+{
+	if (s->object->kind == OBJECT_SNAPSHOT) {
+		*ret_wait = &((struct snapshot *)s->object)->waiters;
+		return 0;
+	}
+	*ret_wait = &((struct sandbox *)s->object)->startup;
+	return sandbox_need((struct sandbox *)s->object, err);
+}
+
+int fs_list_waits(const struct spot *s, struct list **ret_wait)
+{
+	struct snapshot *n = (struct snapshot *)s->object;
+
+	if (s->object->kind == OBJECT_SANDBOX)
+		return ((struct sandbox *)s->object)->state >= SANDBOX_TERMINATING ? -ESHUTDOWN : 0;
+	*ret_wait = &n->waiters;
+	return n->state == SNAPSHOT_CREATING ? -EAGAIN : 0;
+}
+
 struct graft_node *file_node(fuse_ino_t ino, struct graft **ret_held, int *ret_errno)
 {
 	struct graft_node *node;
@@ -78,7 +127,7 @@ struct graft_node *file_node(fuse_ino_t ino, struct graft **ret_held, int *ret_e
 	core_lock();
 	rc = tree_resolve(ino, &s);
 	if (rc == 0)
-		rc = s.node->graft ? fs_graft((struct sandbox *)s.object, ino, ret_held) : -EPERM;
+		rc = s.node->graft ? fs_graft(&s, ino, ret_held) : -EPERM;
 	core_unlock();
 	*ret_errno = rc == -EAGAIN ? ENOENT : -rc;
 	return rc ? NULL : graft_root(*ret_held);

@@ -115,7 +115,7 @@ void graft_mknod(fuse_req_t req, struct graft_node *dir, const char *name, mode_
 {
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
-	int r = S_ISCHR(mode) || S_ISBLK(mode) ? -EPERM : graft_enter(g); /* the mount is nodev */
+	int r = S_ISCHR(mode) || S_ISBLK(mode) ? -EPERM : graft_enter_to_change(g); /* the mount is nodev */
 
 	if (r == 0) {
 		r = files_mknod(dir->fd, name, mode, rdev);
@@ -130,7 +130,7 @@ void graft_mkdir(fuse_req_t req, struct graft_node *dir, const char *name, mode_
 {
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
-	int r = graft_enter(g);
+	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = files_mkdir(dir->fd, name, mode);
@@ -145,7 +145,7 @@ void graft_symlink(fuse_req_t req, const char *target, struct graft_node *dir, c
 {
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
-	int r = graft_enter(g);
+	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = files_symlink(target, dir->fd, name);
@@ -160,7 +160,7 @@ void graft_link(fuse_req_t req, struct graft_node *node, struct graft_node *newd
 {
 	struct graft *g = newdir->graft;
 	struct fuse_entry_param e;
-	int r = node->graft == g ? graft_enter(g) : -EXDEV;
+	int r = node->graft == g ? graft_enter_to_change(g) : -EXDEV;
 
 	if (r == 0) {
 		r = files_link(node->fd, newdir->fd, newname);
@@ -174,7 +174,7 @@ void graft_link(fuse_req_t req, struct graft_node *node, struct graft_node *newd
 void graft_unlink(fuse_req_t req, struct graft_node *dir, const char *name)
 {
 	struct graft *g = dir->graft;
-	int r = graft_enter(g);
+	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = files_unlink(dir->fd, name);
@@ -186,7 +186,7 @@ void graft_unlink(fuse_req_t req, struct graft_node *dir, const char *name)
 void graft_rmdir(fuse_req_t req, struct graft_node *dir, const char *name)
 {
 	struct graft *g = dir->graft;
-	int r = graft_enter(g);
+	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = files_rmdir(dir->fd, name);
@@ -211,7 +211,7 @@ void graft_rename(fuse_req_t req, struct graft_node *dir, const char *name, stru
 {
 	struct graft_move move = {dir, newdir, name, newname, flags & RENAME_EXCHANGE};
 	struct graft *g = dir->graft;
-	int r = newdir->graft == g ? graft_enter(g) : -EXDEV;
+	int r = newdir->graft == g ? graft_enter_to_change(g) : -EXDEV;
 
 	if (r == 0) {
 		/* RENAME_WHITEOUT would make a device node. */

@@ -28,6 +28,8 @@ struct graft_node;
  * fs/ node itself, which is not one of ours. One reference. NULL: no memory.
  */
 struct graft *graft_new(int root_fd, uint64_t key, fuse_ino_t root_ino);
+/* Before anything uses it: whatever would change its files is -EROFS. */
+void graft_set_read_only(struct graft *g);
 /* The same for files that are far away: `far` belongs to who calls it. */
 struct far;
 struct graft *graft_new_far(struct far *far, uint64_t key, fuse_ino_t root_ino);

@@ -61,7 +61,7 @@ void graft_setattr(fuse_req_t req, struct graft_node *node, struct stat *attr, i
 {
 	struct graft *g = node->graft;
 	struct stat st;
-	int r = graft_enter(g);
+	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		struct files_change change = wanted_change(attr, to_set, fi);
@@ -122,7 +122,7 @@ void graft_setxattr(fuse_req_t req, struct graft_node *node, const char *name, c
 		    int flags)
 {
 	struct graft *g = node->graft;
-	int r = graft_enter(g);
+	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = files_setxattr(node->fd, name, value, size, flags);
@@ -134,7 +134,7 @@ void graft_setxattr(fuse_req_t req, struct graft_node *node, const char *name, c
 void graft_removexattr(fuse_req_t req, struct graft_node *node, const char *name)
 {
 	struct graft *g = node->graft;
-	int r = graft_enter(g);
+	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = files_removexattr(node->fd, name);

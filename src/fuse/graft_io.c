@@ -38,8 +38,9 @@ static int add_handle(struct graft_node *node, int fd, struct fuse_file_info *fi
 
 void graft_open(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi)
 {
+	bool changes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
 	struct graft *g = node->graft;
-	int r = graft_enter(g);
+	int r = changes ? graft_enter_to_change(g) : graft_enter(g);
 
 	if (r == 0) {
 		r = files_open(node->fd, fi->flags);
@@ -78,7 +79,7 @@ void graft_create(fuse_req_t req, struct graft_node *dir, const char *name, mode
 {
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
-	int r = graft_enter(g);
+	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = create(dir, name, mode, fi, &e);

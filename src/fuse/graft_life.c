@@ -48,6 +48,11 @@ struct graft *graft_new(int root_fd, uint64_t key, fuse_ino_t root_ino)
 	return g;
 }
 
+void graft_set_read_only(struct graft *g)
+{
+	g->read_only = true;
+}
+
 struct graft_node *graft_root(struct graft *g)
 {
 	return &g->root;
@@ -146,6 +151,11 @@ int graft_enter(struct graft *g)
 	}
 	pthread_mutex_unlock(&graft_lock);
 	return r;
+}
+
+int graft_enter_to_change(struct graft *g)
+{
+	return g->read_only ? -EROFS : graft_enter(g);
 }
 
 void graft_leave(struct graft *g)

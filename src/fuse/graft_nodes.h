@@ -54,6 +54,7 @@ struct graft {
 	unsigned int refs;   /* owners, nodes but the root, handles, running operations */
 	unsigned int active; /* running operations */
 	bool down;
+	bool read_only;
 	uint64_t epoch; /* grows when a directory moves up through the mount */
 	struct list nodes, handles;
 	/* NULL where the files are reached by descriptors: in all others `fd` is -1. */
@@ -81,6 +82,8 @@ struct graft_handle {
  * descriptors stay open, and the graft alive, until graft_leave().
  */
 int graft_enter(struct graft *g);
+/* The same for one that changes files: -EROFS where none may. */
+int graft_enter_to_change(struct graft *g);
 void graft_leave(struct graft *g);
 
 /*

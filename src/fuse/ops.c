@@ -42,7 +42,7 @@ void spot_entry(const struct spot *s, struct fuse_entry_param *ret)
 /* The first look-up below fs/ starts the sandbox; it waits for that without holding a thread. */
 static bool lookup_below_fs(struct request *r, struct pending *p)
 {
-	struct sandbox *sandbox = NULL;
+	struct list *wait_list = NULL;
 	struct graft *graft;
 	struct error err;
 	struct spot s;
@@ -50,14 +50,12 @@ static bool lookup_below_fs(struct request *r, struct pending *p)
 
 	core_lock();
 	rc = tree_resolve(r->ino, &s);
-	if (rc == 0) {
-		sandbox = (struct sandbox *)s.object;
-		rc = sandbox_need(sandbox, &err);
-	}
 	if (rc == 0)
-		rc = fs_graft(sandbox, r->ino, &graft);
+		rc = fs_need(&s, &wait_list, &err);
+	if (rc == 0)
+		rc = fs_graft(&s, r->ino, &graft);
 	if (rc == -EAGAIN) {
-		rc = wait_on(p, &sandbox->startup) ? -EINTR : 1;
+		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
 			core_unlock();
 			return false;

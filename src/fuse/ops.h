@@ -38,10 +38,14 @@ void spot_entry(const struct spot *s, struct fuse_entry_param *ret);
 double spot_attribute_timeout(const struct spot *s);
 
 /*
- * The files behind fs/ of a running sandbox, with a reference; made at the first
- * use. Core lock held. -ESHUTDOWN when it has ended, -EAGAIN when it does not run yet.
+ * The files behind fs/ of a running sandbox, or of a snapshot, with a reference; made at the first use. Core
+ * lock held. -ESHUTDOWN when it has ended, -EAGAIN when it does not run yet, or is not ready yet.
  */
-int fs_graft(struct sandbox *s, fuse_ino_t number, struct graft **ret);
+int fs_graft(const struct spot *s, fuse_ino_t number, struct graft **ret);
+/* Begins what must be for that; *ret_wait is where its end is heard of. Core lock held. */
+int fs_need(const struct spot *s, struct list **ret_wait, struct error *err);
+/* Whether it can be listed now, as an empty directory where there are no files: 0, -EAGAIN, -ESHUTDOWN. */
+int fs_list_waits(const struct spot *s, struct list **ret_wait);
 
 /*
  * The graft node that `ino` stands for. Numbers of the graft's own, and fs/ of a

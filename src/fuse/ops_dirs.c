@@ -19,7 +19,7 @@ static bool try_opendir(struct request *r, struct pending *p)
 	core_lock();
 	rc = tree_resolve(r->ino, &s);
 	if (rc == 0)
-		rc = tree_seek(&s, NULL, &wait_list);
+		rc = s.node->graft ? fs_list_waits(&s, &wait_list) : tree_seek(&s, NULL, &wait_list);
 	if (rc == -EAGAIN) {
 		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
@@ -27,8 +27,6 @@ static bool try_opendir(struct request *r, struct pending *p)
 			return false;
 		}
 	}
-	if (rc == 0 && s.node->graft && ((struct sandbox *)s.object)->state >= SANDBOX_TERMINATING)
-		rc = -ESHUTDOWN;
 	if (rc == 0 && s.node->result) {
 		sandbox = (struct sandbox *)s.object;
 		if (inbox_must_wait(&sandbox->inbox)) {

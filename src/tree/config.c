@@ -54,7 +54,7 @@ static int session_store(const struct place *at, const char *text, struct error 
 {
 	const struct config *levels[] = {&the_mount.builtin, &the_mount.defaults, &at->session->defaults};
 
-	return mount_config_set(levels, 3, &at->session->defaults, at->arg, text, err);
+	return mount_config_set(at->session, levels, 3, &at->session->defaults, at->arg, text, err);
 }
 
 static int mount_show(const struct place *at, struct buf *out)
@@ -68,7 +68,7 @@ static int mount_store(const struct place *at, const char *text, struct error *e
 {
 	const struct config *levels[] = {&the_mount.builtin, &the_mount.defaults};
 
-	return mount_config_set(levels, 2, &the_mount.defaults, at->arg, text, err);
+	return mount_config_set(NULL, levels, 2, &the_mount.defaults, at->arg, text, err);
 }
 
 static void fill(struct node *rows, int (*show)(const struct place *, struct buf *),

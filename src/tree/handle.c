@@ -1,5 +1,6 @@
 #include "tree/handle.h"
 
+#include "core/comparison.h"
 #include "tree/store.h"
 
 #include <errno.h>
@@ -22,7 +23,7 @@ static void place_of(const struct handle *h, struct place *ret)
 
 static bool readable_node(const struct node *n)
 {
-	return n->show || n->stream || n->feed;
+	return n->show || n->stream || n->feed || n->compare;
 }
 
 static bool writable_node(const struct node *n)
@@ -119,6 +120,8 @@ void handle_release(struct handle *h)
 	if (h->lines)
 		journal_reader_free(h->lines);
 	free(h->lines);
+	if (h->comparison)
+		comparison_drop(h->comparison);
 	if (h->bound)
 		object_unref(h->bound);
 	buf_free(&h->text);
@@ -203,6 +206,37 @@ static int serve_lines(struct handle *h, size_t size, uint64_t off, struct serve
 	return journal_read(h->lines, off, size, &ret->data, &ret->len);
 }
 
+/* Of what was true at the first read. */
+static int serve_comparison(struct handle *h, size_t size, uint64_t off, struct served *ret,
+			    struct list **ret_wait)
+{
+	struct error err = {0};
+	struct place at;
+	int rc = 0;
+
+	place_of(h, &at);
+	if (!h->comparison)
+		rc = comparison_begin(at.sandbox, h->node->compare, &h->comparison, &err);
+	if (rc == 0 && !h->comparison->done) {
+		*ret_wait = &h->comparison->waiters;
+		return -EAGAIN;
+	}
+	if (rc == 0) {
+		err = h->comparison->why;
+		rc = -err.code;
+	}
+	if (rc) {
+		tree_keep_error(&at, &err);
+		return rc;
+	}
+	if (off >= h->comparison->size)
+		return 0;
+	ret->fd = h->comparison->file;
+	ret->offset = off;
+	ret->len = size < h->comparison->size - off ? size : (size_t)(h->comparison->size - off);
+	return 0;
+}
+
 int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret, struct list **ret_wait)
 {
 	*ret = (struct served){.fd = -1};
@@ -210,6 +244,8 @@ int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret,
 		return serve_transaction(h, size, ret, ret_wait);
 	if (h->node->stream)
 		return h->stream ? serve_stream(h->stream, off, size, h->node->follow, ret, ret_wait) : 0;
+	if (h->node->compare)
+		return serve_comparison(h, size, off, ret, ret_wait);
 	if (h->lines)
 		return serve_lines(h, size, off, ret, ret_wait);
 	return serve_text(h, size, off, ret, ret_wait);

@@ -20,8 +20,10 @@ struct handle {
 	uint64_t cursor; /* behind the last byte read of `stream`: for poll, and for reads of cmd */
 	struct buf text; /* rendered, or gathered for store */
 	bool rendered, stored, dirty;
-	bool waiting;	   /* a line of ctl is under way: of the write that is in `text` */
-	size_t lines_done; /* bytes of that write that need not be done again */
+	struct comparison *comparison; /* what reads come from, once it was asked for */
+	struct object *held;	       /* what the line waits for; a reference, or NULL */
+	bool waiting;		       /* a line of ctl is under way: of the write that is in `text` */
+	size_t lines_done;	       /* bytes of that write that need not be done again */
 	unsigned flushes;
 	int opener; /* thread that opened it, as the kernel names it to us */
 };

@@ -16,6 +16,7 @@ struct place {
 	enum object_kind kind; /* whose directory this is in */
 	struct session *session;
 	struct sandbox *sandbox;
+	struct snapshot *snapshot;
 	struct process *process; /* in a sandbox's own directory: the latest command, or NULL */
 	int arg;		 /* the row's */
 	/*
@@ -24,6 +25,7 @@ struct place {
 	 */
 	struct list **wait;
 	bool again;
+	struct object **held; /* what such a verb began and waits for: a reference that is kept for it */
 };
 
 /* How often a store handler is called. */
@@ -74,17 +76,19 @@ struct node {
 	struct feed *(*feed)(const struct place *at);
 	/* text that is not known before the process has ended: show, after waiting */
 	bool await;
+	/* text the backend takes its time to write: readers wait for all of it */
+	enum comparison_kind compare;
 	/* stdin */
 	struct sink *(*sink)(const struct place *at);
 	/* results of a command: an open first waits for pending text of `cmd` */
 	bool result;
 	const struct node *rows;
 	const struct children *children;
-	bool graft; /* fs/: the sandbox's own files */
+	bool graft; /* fs/ and what snapshots hold: files of the sandbox's own */
 };
 
-extern const struct node mount_rows[], session_rows[], sandbox_rows[], process_rows[];
-extern const struct children sessions, sandboxes, processes, known_sandboxes;
+extern const struct node mount_rows[], session_rows[], sandbox_rows[], process_rows[], record_rows[];
+extern const struct children sessions, sandboxes, processes, known_sandboxes, snapshots;
 
 /* The rows of config/ and of both defaults/ levels: one per setting. */
 extern struct node config_rows[], session_default_rows[], mount_default_rows[];

@@ -60,9 +60,15 @@ static int do_stop(const struct place *at, char **words, int count, struct error
 	return 0;
 }
 
+static int do_snapshot(const struct place *at, char **words, int count, struct error *err)
+{
+	return snapshot_take(at->sandbox, count ? words[0] : NULL, at->held, at->wait, err);
+}
+
 static const struct verb sandbox_verbs[] = {
     {"start", 0, 0, "start", do_start},
     {"stop", 0, 1, "stop [SECONDS]", do_stop},
+    {"snapshot", 0, 1, "snapshot [NAME]", do_snapshot},
     {0},
 };
 
@@ -75,7 +81,7 @@ const struct node sandbox_rows[] = {
     PROCESS_ROWS,
     {"proc", 0755, "a directory per command; mkdir NAME declares one of that name", .children = &processes,
      .result = true},
-    {"ctl", 0200, "verbs: start, stop [SECONDS]", .store = sandbox_ctl},
+    {"ctl", 0200, "verbs: start, stop [SECONDS], snapshot [NAME]", .store = sandbox_ctl, .waits = true},
     {"state", 0444, "unstarted, pending, creating, running, terminating, completed, failed, terminated",
      .show = state_show},
     {"id", 0444, "the backend's name for it", .show = id_show},
@@ -83,6 +89,8 @@ const struct node sandbox_rows[] = {
     {"error", 0444, "the last failure, as a sentence", .show = sandbox_error_show},
     {"config", 0755, "settings; writable until it starts", .rows = config_rows},
     {"logs", 0444, "output of the main process (config/command)", .stream = main_output, .follow = true},
+    {"snapshots", 0755, "what its root was; mkdir or ctl takes one, rmdir deletes it",
+     .children = &snapshots},
     {"fs", 0755, "the sandbox's root directory", .graft = true},
     {0},
 };

@@ -43,18 +43,28 @@ static int apply_line(struct handle *h, const char *text, size_t len, struct lis
 		place_of(h, &at);
 		at.wait = wait;
 		at.again = h->waiting;
+		at.held = &h->held;
 		rc = apply_at(h, &at, buf_text(&line), true);
 	}
 	buf_free(&line);
 	return rc;
 }
 
+static void let_go(struct handle *h)
+{
+	if (h->held)
+		object_unref(h->held);
+	h->held = NULL;
+}
+
 /* Whether this is the write that had to wait; a new one, after an interrupt, starts afresh. */
 static void begin_lines(struct handle *h, const char *data, size_t len)
 {
 	h->waiting = h->waiting && h->text.len == len && memcmp(h->text.data, data, len) == 0;
-	if (!h->waiting)
-		h->lines_done = 0;
+	if (h->waiting)
+		return;
+	h->lines_done = 0;
+	let_go(h);
 }
 
 static int apply_lines(struct handle *h, const char *data, size_t len, struct list **wait)
@@ -76,6 +86,7 @@ static int apply_lines(struct handle *h, const char *data, size_t len, struct li
 			return buf_append(&h->text, data, len) ? -ENOMEM : -EAGAIN;
 		}
 		h->waiting = false;
+		let_go(h);
 		h->lines_done += take + (newline != NULL);
 	}
 	h->lines_done = 0;
@@ -161,6 +172,7 @@ int store_flush(struct handle *h)
 
 void store_finish(struct handle *h)
 {
+	let_go(h);
 	if (h->node->unit == STORE_LINES)
 		return;
 	if (h->dirty)

@@ -25,6 +25,8 @@ static const struct node roots[OBJECT_KINDS] = {
     [OBJECT_SESSION] = {"", 0755, "", .rows = session_rows, .children = &sandboxes},
     [OBJECT_SANDBOX] = {"", 0755, "", .rows = sandbox_rows},
     [OBJECT_PROCESS] = {"", 0755, "", .rows = process_rows},
+    [OBJECT_SNAPSHOT] = {"", 0755, "", .graft = true},
+    [OBJECT_RECORD] = {"", 0755, "", .rows = record_rows},
 };
 
 /* --- The rows --- */
@@ -34,11 +36,12 @@ static void check_row(const struct node *n)
 {
 	int behaviours = (n->show && !n->submit && !n->store) + (n->store != NULL) + (n->submit != NULL) +
 			 (n->stream != NULL) + (n->feed != NULL) + (n->sink != NULL) +
-			 (n->rows || n->children) + n->graft;
+			 (n->rows || n->children) + n->graft + (n->compare != COMPARE_NOTHING);
 	bool readable = n->mode & 0444, writable = n->mode & 0222;
 	bool directory = n->rows || n->children || n->graft;
 
-	if (behaviours != 1 || !n->help || (!directory && readable != (n->show || n->stream || n->feed)) ||
+	if (behaviours != 1 || !n->help ||
+	    (!directory && readable != (n->show || n->stream || n->feed || n->compare)) ||
 	    (!directory && writable != (n->store || n->submit || n->sink))) {
 		fprintf(stderr, "aviatofs: the row %s makes no sense\n", n->name);
 		abort();
@@ -109,6 +112,10 @@ void tree_place(const struct spot *s, struct place *ret)
 	*ret = (struct place){.kind = o->kind, .arg = s->node->arg};
 	if (o->kind == OBJECT_PROCESS) {
 		ret->process = (struct process *)o;
+		o = o->parent;
+	}
+	if (o->kind == OBJECT_SNAPSHOT || o->kind == OBJECT_RECORD) {
+		ret->snapshot = (struct snapshot *)o;
 		o = o->parent;
 	}
 	if (o->kind == OBJECT_SANDBOX) {
@@ -217,8 +224,8 @@ bool tree_next(const struct spot *dir, uint64_t *cursor, struct spot *ret, const
 
 void tree_parent(const struct spot *s, struct spot *ret)
 {
+	enum object_kind kind = s->object->kind == OBJECT_RECORD ? OBJECT_SNAPSHOT : s->object->kind;
 	struct object *up = s->object->parent;
-
 	bool by_id = s->by_id;
 
 	if (s->row != 1) {
@@ -231,9 +238,8 @@ void tree_parent(const struct spot *s, struct spot *ret)
 	}
 	*ret = up ? spot_at(up, 1, by_id) : *s;
 	for (unsigned i = 2; up && i <= flats[up->kind].count; i++)
-		if (flats[up->kind].node[i]->children &&
-		    flats[up->kind].node[i]->children->kind == s->object->kind)
-			*ret = spot_at(up, i, by_id); /* proc/, or .ctl/sandboxes/ */
+		if (flats[up->kind].node[i]->children && flats[up->kind].node[i]->children->kind == kind)
+			*ret = spot_at(up, i, by_id); /* proc/, snapshots/, or .ctl/sandboxes/ */
 }
 
 /* --- Making and removing --- */
@@ -373,9 +379,10 @@ bool tree_name_changes(const struct spot *s)
 	const struct node *n = s->node;
 
 	if (s->row == 1)
-		return s->object->kind == OBJECT_PROCESS || s->by_id;
+		return s->object->kind >= OBJECT_PROCESS || s->by_id;
 	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
-	return n->sink || n->stream || n->feed || tree_wants_fresh_number(s) || (n->show && !n->submit);
+	return n->sink || n->stream || n->feed || n->compare || tree_wants_fresh_number(s) ||
+	       (n->show && !n->submit);
 }
 
 bool tree_attributes_change(const struct spot *s)
