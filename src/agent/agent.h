@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 struct agent;
+struct files;
 struct process;
 
 #define PROCESSES_MAX	 4096
@@ -130,12 +131,15 @@ struct agent {
 	struct list processes, dirty;
 	struct list trash; /* dropped processes, freed at the end of the round */
 	struct list by_id[HASH_SIZE], by_pid[HASH_SIZE];
-	unsigned count; /* entries of `processes` */
+	unsigned count;	     /* entries of `processes` */
+	int root;	     /* where handle 0 of requests about files is; 0: / */
+	struct files *files; /* NULL before that */
 	/* Deadlines */
 	uint64_t next_process;	       /* the earliest of the processes', or earlier */
 	uint64_t retry_at;	       /* starved streams */
 	bool talk;		       /* there are news to send with this round */
 	bool again;		       /* there is more to do at once */
+	bool yield;		       /* file requests have had their share of this round */
 	uint64_t talk_at;	       /* when delayed news have to leave */
 	uint64_t orphan_ms, orphan_at; /* nobody connected */
 	uint64_t lifetime_at;
@@ -148,6 +152,7 @@ struct agent {
 /* loop.c */
 struct options {
 	int listener, spool; /* owned by the agent; listener -1 with stdio */
+	int root;	     /* 0: the agent's own; else owned by the agent */
 	bool stdio;
 	uint64_t orphan_ms, lifetime_ms; /* 0: none */
 };
@@ -188,6 +193,13 @@ bool tell_done(struct agent *a);		      /* nothing is left to tell of anyone */
 
 /* requests.c */
 int request(struct agent *a, const struct frame *f, const char **ret_why); /* -EPROTO and why, or 0 */
+
+/* files.c: requests about files (agent/files.h) */
+int files_request(struct agent *a, const struct frame *f, const char **ret_why); /* as request() */
+void files_hello(struct agent *a, uint64_t life); /* who comes; 0: nobody who has been here before */
+void files_lost(struct agent *a);		  /* the connection */
+void files_flush(struct agent *a);		  /* there is room again */
+void files_free(struct agent *a);
 
 /* process.c */
 struct process *process_find(struct agent *a, uint32_t id);

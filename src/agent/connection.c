@@ -54,6 +54,7 @@ void connection_close(struct agent *a)
 
 	if (c->state == CONN_NONE)
 		return;
+	files_lost(a);
 	if (c->state > CONN_HELLO && a->orphan_ms)
 		a->orphan_at = a->now + a->orphan_ms;
 	c->state = CONN_NONE;
@@ -140,6 +141,7 @@ static void welcome(struct agent *a, const struct frame *f)
 	struct reader r = {.at = f->payload, .left = f->length};
 	uint32_t magic = get_u32(&r), version = get_u32(&r);
 	uint8_t mode = get_u8(&r);
+	uint64_t life = r.left ? get_u64(&r) : 0;
 	struct buf *out;
 	int rc;
 
@@ -152,6 +154,7 @@ static void welcome(struct agent *a, const struct frame *f)
 	if (!(rc = put_u32(out, PROTOCOL_MAGIC)) && !(rc = put_u32(out, PROTOCOL_VERSION)))
 		rc = put_u64(out, a->started_ns);
 	frame_finish(a, rc);
+	files_hello(a, life);
 	c->mode = mode;
 	c->state = CONN_REPORTS;
 	c->cursor = &a->processes;
@@ -181,7 +184,7 @@ static void handle_all(struct agent *a)
 	size_t done = 0;
 	ssize_t n;
 
-	while (listening(a)) {
+	while (listening(a) && !a->yield) {
 		n = frame_parse(c->incoming.data + done, c->incoming.len - done, &f);
 		if (n == 0)
 			break;
@@ -194,7 +197,7 @@ static void handle_all(struct agent *a)
 	}
 	if (done)
 		buf_consume(&c->incoming, done);
-	c->stalled = c->incoming.len && !listening(a);
+	c->stalled = c->incoming.len && (!listening(a) || a->yield);
 	if (!c->incoming.len && c->incoming.cap > KEEP_SIZE)
 		buf_free(&c->incoming);
 }
@@ -226,6 +229,8 @@ static void in_ready(struct agent *a, struct watch *w, uint32_t events)
 			connection_close(a);
 		return;
 	}
+	if (c->stalled) /* there is enough to do */
+		return;
 	if (buf_reserve(&c->incoming, size)) {
 		connection_close(a);
 		return;
@@ -338,6 +343,7 @@ void connection_flush(struct agent *a)
 	send_outgoing(a);
 	if (c->state == CONN_NONE)
 		return;
+	files_flush(a);
 	if (c->ending && !c->outgoing.len) {
 		connection_close(a);
 		return;

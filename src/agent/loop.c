@@ -154,6 +154,7 @@ int agent_init(struct agent *a, const struct options *o)
 	    .listener = {o->listener, connection_accept},
 	    .signals = {.fd = -1},
 	    .spool = o->spool,
+	    .root = o->root,
 	    .stdio = o->stdio,
 	    .is_init = getpid() == 1,
 	    .environ = environ,
@@ -198,6 +199,9 @@ void agent_free(struct agent *a)
 {
 	a->stdio = false;
 	connection_close(a);
+	files_free(a);
+	if (a->root > 0)
+		close(a->root);
 	list_each_safe (at, &a->processes) {
 		struct process *p = container_of(at, struct process, all);
 
@@ -306,7 +310,7 @@ void agent_round(struct agent *a, int timeout_ms)
 
 	a->now = clock_ms();
 	n = epoll_wait(a->epoll, events, EVENTS_MAX, wait_ms(a, timeout_ms));
-	a->again = false;
+	a->again = a->yield = false;
 	a->now = clock_ms();
 	for (int i = 0; i < n; i++) {
 		struct watch *w = events[i].data.ptr;

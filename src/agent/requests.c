@@ -1,5 +1,6 @@
 /* What the daemon asks for. Nothing here may end the agent or harm a process by being malformed. */
 #include "agent/agent.h"
+#include "channel/file_protocol.h"
 
 #include <errno.h>
 
@@ -166,6 +167,14 @@ static int on_ping(struct agent *a, const struct frame *f, struct reader *r, str
 	return 0;
 }
 
+static int on_file(struct agent *a, const struct frame *f, struct reader *r, struct process *p,
+		   const char **why)
+{
+	(void)r;
+	(void)p;
+	return files_request(a, f, why);
+}
+
 /* Lengths are checked before anything is done, so that half a request does nothing. */
 static const struct {
 	handler *handle;
@@ -182,6 +191,7 @@ static const struct {
     [MSG_FORGET] = {on_forget, 0, 0},
     [MSG_SHUTDOWN] = {on_shutdown, 4, 4},
     [MSG_PING] = {on_ping, 8, 8},
+    [MSG_FILE] = {on_file, FILE_REQUEST_HEAD, FRAME_PAYLOAD_MAX},
 };
 
 int request(struct agent *a, const struct frame *f, const char **ret_why)

@@ -42,7 +42,7 @@ static int send_number(struct channel *c, enum message type, uint32_t id, uint8_
 	return send_frame(c, &f, NULL, 0);
 }
 
-static int send_hello(struct channel *c, enum spool_mode mode)
+static int send_hello(struct channel *c, enum spool_mode mode, uint64_t life)
 {
 	struct frame f = {.type = MSG_HELLO};
 	struct buf payload;
@@ -52,6 +52,7 @@ static int send_hello(struct channel *c, enum spool_mode mode)
 	rc = put_u32(&payload, PROTOCOL_MAGIC);
 	rc = rc ? rc : put_u32(&payload, PROTOCOL_VERSION);
 	rc = rc ? rc : put_u8(&payload, mode);
+	rc = rc ? rc : put_u64(&payload, life);
 	if (rc == 0) {
 		f.payload = (uint8_t *)payload.data;
 		f.length = (uint32_t)payload.len;
@@ -305,8 +306,8 @@ int channel_receive(struct channel *c, const void *data, size_t len, struct erro
 
 /* --- Life --- */
 
-struct channel *channel_new(struct pipe *pipe, enum spool_mode mode, const struct channel_events *events,
-			    void *owner)
+struct channel *channel_new(struct pipe *pipe, enum spool_mode mode, uint64_t life,
+			    const struct channel_events *events, void *owner)
 {
 	struct channel *c = calloc(1, sizeof *c);
 
@@ -316,7 +317,7 @@ struct channel *channel_new(struct pipe *pipe, enum spool_mode mode, const struc
 	c->events = events;
 	c->owner = owner;
 	buf_init(&c->in, FRAME_HEADER + FRAME_PAYLOAD_MAX + (1u << 20));
-	if (send_hello(c, mode) == -ENOMEM) {
+	if (send_hello(c, mode, life) == -ENOMEM) {
 		free(c);
 		return NULL;
 	}

@@ -29,11 +29,12 @@ struct channel_events {
 };
 
 /*
- * Owns `pipe` and says HELLO on it. The owner of the pipe's events feeds
+ * Owns `pipe` and says HELLO on it. `life`: the same number on every channel that goes on with the
+ * requests about files of an earlier one, and nobody else's. The owner of the pipe's events feeds
  * channel_receive(). Not locked: the caller serialises all calls. NULL: no memory.
  */
-struct channel *channel_new(struct pipe *pipe, enum spool_mode mode, const struct channel_events *events,
-			    void *owner);
+struct channel *channel_new(struct pipe *pipe, enum spool_mode mode, uint64_t life,
+			    const struct channel_events *events, void *owner);
 /* Closes the pipe. Not to be called from an event. */
 void channel_free(struct channel *c);
 

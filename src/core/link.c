@@ -271,7 +271,7 @@ int link_open(struct sandbox *s, struct pipe *pipe, int spool_dir)
 
 	pipe->events = &pipe_events;
 	pipe->owner = s;
-	s->channel = channel_new(pipe, share ? SPOOL_SHARED : SPOOL_STREAM, &channel_events, s);
+	s->channel = channel_new(pipe, share ? SPOOL_SHARED : SPOOL_STREAM, s->life, &channel_events, s);
 	if (!s->channel) {
 		pipe->ops->close(pipe);
 		if (spool_dir >= 0)

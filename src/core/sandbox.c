@@ -58,14 +58,19 @@ static void destroy(struct object *o)
 	free(s);
 }
 
+static void random_bytes(void *out, size_t len)
+{
+	/* Up to 256 bytes come whole once the pool is seeded, which it is when programs run. */
+	if (getrandom(out, len, 0) != (ssize_t)len)
+		abort();
+}
+
 static void make_id(char id[SANDBOX_ID_MAX + 1])
 {
 	static const char digits[] = "0123456789abcdefghijkmnpqrstuvwx"; /* 32 that are hard to confuse */
 	unsigned char random[16];
 
-	/* Up to 256 bytes come whole once the pool is seeded, which it is when programs run. */
-	if (getrandom(random, sizeof random, 0) != sizeof random)
-		abort();
+	random_bytes(random, sizeof random);
 	for (size_t i = 0; i < sizeof random; i++)
 		id[i] = digits[random[i] & 31];
 	id[sizeof random] = '\0';
@@ -80,6 +85,8 @@ struct sandbox *sandbox_new(struct session *session, const char *name)
 	s->spool_dir = -1;
 	s->last_id = 1; /* 1 is the main process */
 	s->created = time(NULL);
+	random_bytes(&s->life, sizeof s->life);
+	s->life |= 1; /* 0 is nobody's */
 	list_init(&s->startup);
 	inbox_init(&s->inbox, &s->object);
 	shelf_init(&s->snapshots);

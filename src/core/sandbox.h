@@ -72,6 +72,7 @@ struct sandbox {
 	 */
 	int (*front_changed)(void *front, const struct frame *f);
 	struct file_calls *files; /* requests about files to the agent, or NULL */
+	uint64_t life;		  /* random: whose handles of files the agent keeps over a lost connection */
 	bool files_ready;	  /* the agent has told all it knows, and can be asked */
 	struct shelf snapshots;
 	uint64_t news; /* grows with whatever the agent says */

@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,10 +95,31 @@ pid_t spawn_reap(int *ret_status)
 }
 
 static char spool_path[] = "/tmp/fuzz-agent-XXXXXX";
+static char root_path[] = "/tmp/fuzz-root-XXXXXX";
 
-static void remove_spool(void)
+static void remove_directories(void)
 {
+	char command[64];
+
 	rmdir(spool_path);
+	snprintf(command, sizeof command, "rm -rf %s", root_path);
+	if (system(command))
+		abort();
+}
+
+/* What requests about files are let loose on. */
+static int root_directory(void)
+{
+	static int dir = -1;
+	struct rlimit small = {1 << 20, 1 << 20};
+
+	if (dir < 0) {
+		signal(SIGXFSZ, SIG_IGN);
+		setrlimit(RLIMIT_FSIZE, &small);
+		if (!mkdtemp(root_path) || (dir = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+			abort();
+	}
+	return dup(dir);
 }
 
 static int spool_directory(void)
@@ -106,7 +129,7 @@ static int spool_directory(void)
 	if (dir < 0) {
 		if (!mkdtemp(spool_path) || (dir = open(spool_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 			abort();
-		atexit(remove_spool);
+		atexit(remove_directories);
 	}
 	return dup(dir);
 }
@@ -139,7 +162,7 @@ static void reap_fakes(struct agent *a)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct options o = {.listener = -1, .spool = spool_directory()};
+	struct options o = {.listener = -1, .spool = spool_directory(), .root = root_directory()};
 	size_t step;
 	struct agent a;
 	int ends[2];

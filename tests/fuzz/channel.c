@@ -194,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct pipe_ops ops = {take, close_pipe};
 	struct pipe pipe = {.ops = &ops};
-	struct channel *c = channel_new(&pipe, SPOOL_STREAM, &events, NULL);
+	struct channel *c = channel_new(&pipe, SPOOL_STREAM, 1, &events, NULL);
 	size_t step;
 
 	if (!c)
