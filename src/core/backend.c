@@ -2,6 +2,7 @@
 #include "core/backend.h"
 
 #include "core/sandbox.h"
+#include "core/session.h"
 
 const char *sandbox_id(const struct sandbox *s)
 {
@@ -10,7 +11,7 @@ const char *sandbox_id(const struct sandbox *s)
 
 const char *sandbox_session_name(const struct sandbox *s)
 {
-	return s->object.parent->name;
+	return sandbox_session(s)->object.name;
 }
 
 const char *sandbox_name(const struct sandbox *s)

@@ -84,6 +84,8 @@ static void put_sandbox(const struct sandbox *s)
 {
 	put(",\"sandbox\":\"%s\"", s->object.name);
 	put_text("id", s->id);
+	if (sandbox_function(s))
+		put(",\"function\":\"%s\"", s->object.parent->name);
 }
 
 static void finish(struct session *session)

@@ -1,4 +1,5 @@
 /* Sandboxes that were there before this mount: taken over at its start, or attached to by their ids. */
+#include "core/after.h"
 #include "core/mount.h"
 #include "core/roster.h"
 #include "core/sandbox.h"
@@ -25,10 +26,22 @@ void sandbox_set_id(struct sandbox *s, const char *id)
 		roster_enter(s);
 }
 
+/* It ran a call of a function, for a mount that is no more: nobody waits for the answer. */
+static bool ran_a_call(const struct sandbox_leftover *found)
+{
+	return found->name && found->name[0] == '.' && !roster_is_attaching(found->id);
+}
+
+static void end_leftover(struct object *o)
+{
+	if (o->listed)
+		sandbox_drop((struct sandbox *)o);
+}
+
 /* What is found at the start gets its old place back; what was asked for by its id is nobody's yet. */
 static struct sandbox *place_found(const struct sandbox_leftover *found)
 {
-	bool stray = roster_is_attaching(found->id);
+	bool stray = roster_is_attaching(found->id) || ran_a_call(found);
 	struct session *session = stray ? session_of_strays() : session_for(found->session);
 	const char *name = found->name;
 	struct sandbox *s;
@@ -38,7 +51,7 @@ static struct sandbox *place_found(const struct sandbox_leftover *found)
 		name = found->id;
 	if (!session || object_name_check(name))
 		return NULL;
-	s = sandbox_new(session, name);
+	s = sandbox_new(&session->object, name);
 	if (s && stray && found->name)
 		s->old_name = strdup(found->name);
 	return s;
@@ -61,5 +74,7 @@ struct sandbox *sandbox_found(const struct sandbox_leftover *found)
 	the_mount.arriving += s->arriving;
 	roster_enter(s);
 	sandbox_set_state(s, found->dormant ? SANDBOX_RUNNING : SANDBOX_CREATING);
+	if (ran_a_call(found)) /* once the backend has done with it here */
+		core_after(0, end_leftover, &s->object);
 	return s;
 }

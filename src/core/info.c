@@ -76,6 +76,8 @@ int sandbox_info(struct sandbox *s, struct buf *out)
 	cJSON_AddStringToObject(o, "id", s->id);
 	cJSON_AddStringToObject(o, "session", sandbox_session_name(s));
 	cJSON_AddStringToObject(o, "name", s->object.name);
+	if (sandbox_function(s))
+		cJSON_AddStringToObject(o, "function", s->object.parent->name);
 	cJSON_AddStringToObject(o, "backend", the_mount.backend->ops->name);
 	cJSON_AddStringToObject(o, "path", "agent");
 	cJSON_AddStringToObject(o, "state", sandbox_state_name(s->state));

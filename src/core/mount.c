@@ -115,26 +115,19 @@ void mount_wait_arrivals(unsigned ms)
 	wait_for_zero(&arriving, ms);
 }
 
-static void leave(struct sandbox *s)
+static void leave(struct sandbox *s, void *arg)
 {
-	/* One that was only attached to is its maker's to end. */
-	if (the_mount.settings.keep || s->kept || sandbox_session(s) == the_mount.strays) {
+	(void)arg;
+	/* One that was only attached to is its maker's to end. What runs a call ends with who waits for it.
+	 */
+	if (!sandbox_function(s) &&
+	    (the_mount.settings.keep || s->kept || sandbox_session(s) == the_mount.strays)) {
 		if (s->began && s->state < SANDBOX_COMPLETED)
 			the_mount.backend->ops->keep(the_mount.backend, s);
 		else
 			sandbox_drop(s);
 	} else {
 		sandbox_drop(s);
-	}
-}
-
-static void leave_all(struct session *session)
-{
-	struct object *sandbox;
-
-	for (uint64_t after = 0; (sandbox = object_next(&session->object, after));) {
-		after = sandbox->serial;
-		leave((struct sandbox *)sandbox);
 	}
 }
 
@@ -145,9 +138,9 @@ unsigned mount_end(unsigned ms)
 	core_lock();
 	the_mount.ending = true;
 	list_each (pos, &the_mount.object.children)
-		leave_all((struct session *)container_of(pos, struct object, sibling));
+		session_each((struct session *)container_of(pos, struct object, sibling), leave, NULL);
 	if (the_mount.strays)
-		leave_all(the_mount.strays);
+		session_each(the_mount.strays, leave, NULL);
 	/* Readers of the events hear the end of the last sandbox, and then of the log. */
 	mount_progress();
 	core_unlock();

@@ -14,6 +14,7 @@ enum object_kind {
 	OBJECT_PROCESS,
 	OBJECT_SNAPSHOT, /* whose files can be read */
 	OBJECT_RECORD,	 /* a snapshot of which only is known that it is there */
+	OBJECT_FUNCTION,
 	OBJECT_KINDS
 };
 

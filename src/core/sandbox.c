@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "core/events.h"
+#include "core/function.h"
 #include "core/mount.h"
 #include "core/roster.h"
 #include "core/session.h"
@@ -29,7 +30,14 @@ const char *sandbox_state_name(enum sandbox_state state)
 
 struct session *sandbox_session(const struct sandbox *s)
 {
-	return (struct session *)s->object.parent;
+	struct function *f = sandbox_function(s);
+
+	return f ? function_session(f) : (struct session *)s->object.parent;
+}
+
+struct function *sandbox_function(const struct sandbox *s)
+{
+	return s->object.parent->kind == OBJECT_FUNCTION ? (struct function *)s->object.parent : NULL;
 }
 
 void sandbox_set_state(struct sandbox *s, enum sandbox_state state)
@@ -76,7 +84,7 @@ static void make_id(char id[SANDBOX_ID_MAX + 1])
 	id[sizeof random] = '\0';
 }
 
-struct sandbox *sandbox_new(struct session *session, const char *name)
+struct sandbox *sandbox_new(struct object *parent, const char *name)
 {
 	struct sandbox *s = calloc(1, sizeof *s);
 
@@ -91,7 +99,7 @@ struct sandbox *sandbox_new(struct session *session, const char *name)
 	inbox_init(&s->inbox, &s->object);
 	shelf_init(&s->snapshots);
 	/* The caller's reference is the life itself, given back in sandbox_removed(). */
-	if (object_add(&s->object, OBJECT_SANDBOX, &session->object, name, destroy)) {
+	if (object_add(&s->object, OBJECT_SANDBOX, parent, name, destroy)) {
 		free(s);
 		return NULL;
 	}
@@ -99,9 +107,28 @@ struct sandbox *sandbox_new(struct session *session, const char *name)
 	return s;
 }
 
+static struct sandbox *declare(struct object *parent, const char *name, struct error *err)
+{
+	struct sandbox *s = sandbox_new(parent, name);
+
+	if (!s) {
+		error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+		return NULL;
+	}
+	make_id(s->id);
+	roster_enter(s);
+	COUNT(s, sandboxes, 1);
+	event_sandbox(s);
+	return s;
+}
+
+struct sandbox *sandbox_make_inner(struct function *f, const char *name, struct error *err)
+{
+	return declare(&f->object, name, err);
+}
+
 int sandbox_make(struct session *session, const char *name, struct error *err)
 {
-	struct sandbox *s;
 	int rc = object_name_check(name);
 
 	if (rc)
@@ -114,14 +141,7 @@ int sandbox_make(struct session *session, const char *name, struct error *err)
 		return error_set(err, EEXIST, "EXISTS", "there is a sandbox %s already", name);
 	if (session->closed || the_mount.ending)
 		return error_set(err, ESHUTDOWN, "SESSION_CLOSED", "the session is closed");
-	s = sandbox_new(session, name);
-	if (!s)
-		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
-	make_id(s->id);
-	roster_enter(s);
-	COUNT(s, sandboxes, 1);
-	event_sandbox(s);
-	return 0;
+	return declare(&session->object, name, err) ? 0 : -err->code;
 }
 
 /* --- Starting --- */

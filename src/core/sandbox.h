@@ -15,6 +15,7 @@
 
 #include <time.h>
 
+struct function;
 struct session;
 
 enum sandbox_state {
@@ -63,6 +64,7 @@ struct sandbox {
 	bool closing;	   /* its session waits for its end */
 	bool torn_down;	   /* rmdir or unmount: removed as soon as it has ended */
 	bool dormant;	   /* runs, but its agent was not asked for yet */
+	bool idle;	   /* of a function's pool: waits for a call */
 	char *old_name;	   /* of one that was attached to: what it was called by who made it; or NULL */
 	uint64_t commands, succeeded, nonzero, failures; /* commands given, and how they ended */
 	/* The front end's data about its files, and how to tell it that they are gone. */
@@ -80,9 +82,13 @@ struct sandbox {
 
 const char *sandbox_state_name(enum sandbox_state state);
 struct session *sandbox_session(const struct sandbox *s);
+/* The function whose calls it is for, or NULL. */
+struct function *sandbox_function(const struct sandbox *s);
 
 /* mkdir SESSION/NAME: declares it; nothing starts. */
 int sandbox_make(struct session *session, const char *name, struct error *err);
+/* One for the calls of a function: in no session's directory. NULL: no memory. */
+struct sandbox *sandbox_make_inner(struct function *f, const char *name, struct error *err);
 /* rmdir: out of the tree at once; it is stopped and removed behind the scenes. */
 void sandbox_drop(struct sandbox *s);
 
@@ -108,7 +114,7 @@ int sandbox_info(struct sandbox *s, struct buf *out);
 /* --- Between the files of the core --- */
 
 /* A declared one, without an id. NULL: no memory. */
-struct sandbox *sandbox_new(struct session *session, const char *name);
+struct sandbox *sandbox_new(struct object *parent, const char *name);
 /* The one place where the state changes. */
 void sandbox_set_state(struct sandbox *s, enum sandbox_state state);
 

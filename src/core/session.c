@@ -1,6 +1,7 @@
 #include "core/session.h"
 
 #include "core/events.h"
+#include "core/function.h"
 #include "core/mount.h"
 #include "core/sandbox.h"
 
@@ -28,6 +29,7 @@ static struct session *new_session(const char *name)
 	feed_init(&s->events, s->object.serial);
 	list_init(&s->closers);
 	list_init(&s->watchers);
+	list_init(&s->functions);
 	return s;
 }
 
@@ -64,11 +66,29 @@ int session_make(const char *name, struct error *err)
 	return 0;
 }
 
+static void each_below(const struct object *o, void (*fn)(struct sandbox *, void *arg), void *arg)
+{
+	struct object *child;
+
+	for (uint64_t after = 0; (child = object_next(o, after));) {
+		after = child->serial;
+		fn((struct sandbox *)child, arg);
+	}
+}
+
+void session_each(const struct session *s, void (*fn)(struct sandbox *, void *arg), void *arg)
+{
+	each_below(&s->object, fn, arg);
+	list_each (pos, &s->functions)
+		each_below(&container_of(pos, struct function, link)->object, fn, arg);
+}
+
 int session_drop(struct session *s, struct error *err)
 {
 	if (s->object.child_count)
 		return error_set(err, ENOTEMPTY, "NOT_EMPTY", "session %s has %u sandboxes", s->object.name,
 				 s->object.child_count);
+	functions_end(s);
 	event_session(s, "removed");
 	feed_end(&s->events);
 	object_remove(&s->object);

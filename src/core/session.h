@@ -19,14 +19,18 @@ struct session {
 	/* ctl close: how many are still to end, how many could not be stopped, and which. */
 	unsigned closing, unstopped;
 	struct error close_error;
-	struct list closers;  /* who waits for that */
-	struct list watchers; /* who waits for a listing that has changed to be told */
+	struct list closers;   /* who waits for that */
+	struct list watchers;  /* who waits for a listing that has changed to be told */
+	struct list functions; /* its remote functions, in the order of their serials; a reference to each */
+	unsigned function_count;
 };
 
 /* mkdir NAME at the top. */
 int session_make(const char *name, struct error *err);
 /* rmdir: -ENOTEMPTY while it has sandboxes. */
 int session_drop(struct session *s, struct error *err);
+/* Calls `fn` for each of its sandboxes, those of its functions too; `fn` may drop the one it is given. */
+void session_each(const struct session *s, void (*fn)(struct sandbox *, void *arg), void *arg);
 /* The session without a name of sandboxes that were attached to by their ids; made when first asked for.
  * NULL: no memory. */
 struct session *session_of_strays(void);

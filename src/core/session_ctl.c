@@ -53,37 +53,40 @@ void session_stopped(struct sandbox *s, const struct error *why)
 	core_wake(&session->closers);
 }
 
+static void too_late(struct sandbox *s, void *why)
+{
+	session_stopped(s, why);
+}
+
 static void time_is_over(struct object *o)
 {
-	struct object *child;
 	struct error why;
 
 	error_set(&why, ETIMEDOUT, "CLOSE_FAILED", "it has not ended within %d s", CLOSE_TIMEOUT_MS / 1000);
-	for (uint64_t after = 0; (child = object_next(o, after));) {
-		after = child->serial;
-		session_stopped((struct sandbox *)child, &why);
-	}
+	session_each((struct session *)o, too_late, &why);
+}
+
+static void mark(struct sandbox *s, void *session)
+{
+	s->closing = s->state < SANDBOX_COMPLETED;
+	((struct session *)session)->closing += s->closing;
+}
+
+static void stop(struct sandbox *s, void *arg)
+{
+	(void)arg;
+	sandbox_stop(s, STOP_GRACE_MS);
 }
 
 static void begin_close(struct session *s)
 {
-	struct object *child;
-
 	s->closed = true;
 	event_session(s, "closed");
 	/* All are marked before the first is stopped: one that ends at once is not taken for the last. */
-	list_each (pos, &s->object.children) {
-		struct sandbox *sandbox = (struct sandbox *)container_of(pos, struct object, sibling);
-
-		sandbox->closing = sandbox->state < SANDBOX_COMPLETED;
-		s->closing += sandbox->closing;
-	}
+	session_each(s, mark, s);
 	if (s->closing)
 		core_after(CLOSE_TIMEOUT_MS, time_is_over, &s->object);
-	for (uint64_t after = 0; (child = object_next(&s->object, after));) {
-		after = child->serial;
-		sandbox_stop((struct sandbox *)child, STOP_GRACE_MS);
-	}
+	session_each(s, stop, NULL);
 }
 
 int session_close(struct session *s, bool again, struct list **ret_wait, struct error *err)
@@ -152,6 +155,10 @@ int session_adopt(struct session *s, const char *id, const char *name, struct li
 	if (rc)
 		return rc;
 	sandbox = roster_find(id);
+	if (sandbox_function(sandbox))
+		return error_set(err, EBUSY, "IN_SESSION",
+				 "sandbox %s is for calls of function %s of session %s", id,
+				 sandbox->object.parent->name, sandbox_session_name(sandbox));
 	if (sandbox_session(sandbox) == s)
 		return 0;
 	if (sandbox_session(sandbox) != the_mount.strays)

@@ -61,8 +61,10 @@ void stats_gone(struct sandbox *s)
 
 /* --- What is now --- */
 
-static void see_sandbox(const struct sandbox *s, struct present *ret)
+static void see_sandbox(struct sandbox *s, void *arg)
 {
+	struct present *ret = arg;
+
 	ret->sandboxes++;
 	ret->in_state[s->state]++;
 	ret->processes += s->object.child_count;
@@ -76,12 +78,6 @@ static void see_sandbox(const struct sandbox *s, struct present *ret)
 	ret->execs_count++;
 }
 
-static void see_session(const struct session *session, struct present *ret)
-{
-	list_each (pos, &session->object.children)
-		see_sandbox((const struct sandbox *)container_of(pos, struct object, sibling), ret);
-}
-
 void stats_present(const struct session *session, struct present *ret)
 {
 	const struct counters *c = session ? &session->totals : &the_mount.totals;
@@ -91,13 +87,14 @@ void stats_present(const struct session *session, struct present *ret)
 				.execs_min = c->gone.min,
 				.execs_max = c->gone.max};
 	if (session) {
-		see_session(session, ret);
+		session_each(session, see_sandbox, ret);
 		return;
 	}
 	list_each (pos, &the_mount.object.children)
-		see_session((const struct session *)container_of(pos, struct object, sibling), ret);
+		session_each((const struct session *)container_of(pos, struct object, sibling), see_sandbox,
+			     ret);
 	if (the_mount.strays)
-		see_session(the_mount.strays, ret);
+		session_each(the_mount.strays, see_sandbox, ret);
 }
 
 /* --- Lines --- */

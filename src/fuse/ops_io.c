@@ -64,7 +64,7 @@ static void opened_flags(struct opened *o, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)o;
 	fi->direct_io = 1; /* sizes change and reads wait: the page cache has no part in this */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
-	fi->nonseekable = o->handle->node->submit && (fi->flags & O_ACCMODE) == O_RDWR;
+	fi->nonseekable = (o->handle->node->submit && (fi->flags & O_ACCMODE) == O_RDWR) || o->handle->calls;
 }
 
 static bool try_open(struct request *r, struct pending *p)
@@ -278,7 +278,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	core_lock();
 	h = opened_of(fi)->handle;
-	by_opener = h->node->submit;
+	by_opener = h->node->submit || h->calls;
 	opener = h->opener;
 	core_unlock();
 	/* A look into /proc, if the threads differ: not under the lock. */

@@ -6,6 +6,7 @@
 struct node config_rows[CONFIG_KEYS + 1];
 struct node session_default_rows[CONFIG_KEYS + 1];
 struct node mount_default_rows[CONFIG_KEYS + 1];
+struct node function_config_rows[CONFIG_KEYS + FUNCTION_OWN_ROWS + 1];
 
 static int put_value(const struct config *c, int key, struct buf *out)
 {
@@ -57,6 +58,23 @@ static int session_store(const struct place *at, const char *text, struct error 
 	return mount_config_set(at->session, levels, 3, &at->session->defaults, at->arg, text, err);
 }
 
+static int function_show(const struct place *at, struct buf *out)
+{
+	struct config effective;
+	int rc = function_config_effective(at->function, &effective);
+
+	if (rc)
+		return rc;
+	rc = put_value(&effective, at->arg, out);
+	config_free(&effective);
+	return rc;
+}
+
+static int function_store(const struct place *at, const char *text, struct error *err)
+{
+	return function_config_set(at->function, at->arg, text, err);
+}
+
 static int mount_show(const struct place *at, struct buf *out)
 {
 	const struct config *levels[] = {&the_mount.builtin, &the_mount.defaults};
@@ -94,4 +112,7 @@ void config_rows_init(void)
 	fill(config_rows, sandbox_show, sandbox_store);
 	fill(session_default_rows, session_show, session_store);
 	fill(mount_default_rows, mount_show, mount_store);
+	fill(function_config_rows, function_show, function_store);
+	memcpy(function_config_rows + CONFIG_KEYS, function_own_rows,
+	       FUNCTION_OWN_ROWS * sizeof(struct node));
 }

@@ -23,12 +23,12 @@ static void place_of(const struct handle *h, struct place *ret)
 
 static bool readable_node(const struct node *n)
 {
-	return n->show || n->stream || n->feed || n->compare;
+	return n->show || n->stream || n->feed || n->compare || n->converse;
 }
 
 static bool writable_node(const struct node *n)
 {
-	return n->store || n->submit || n->sink;
+	return n->store || n->submit || n->sink || n->converse;
 }
 
 /* A result, and a listing of proc/, come after the text that is on its way. */
@@ -41,6 +41,21 @@ static bool must_wait(const struct place *at, const struct node *n, struct list 
 	in = at->kind == OBJECT_PROCESS ? &at->process->inbox : &at->sandbox->inbox;
 	*ret_wait = &in->waiters;
 	return inbox_must_wait(in);
+}
+
+/* A question without an ear for the answer, or the other way round, is a mistake. */
+static int converse(struct handle *h, const struct place *at)
+{
+	struct error err;
+
+	if (!h->readable || !h->writable) {
+		error_set(&err, EACCES, "ONE_WAY", "%s has to be opened for reading and writing at once",
+			  h->node->name);
+		tree_keep_error(at, &err);
+		return -EACCES;
+	}
+	h->calls = h->node->converse(at);
+	return h->calls ? 0 : -ENOMEM;
 }
 
 /* Binds to the process that is latest now: later commands do not change what is read. */
@@ -59,6 +74,8 @@ static int bind(struct handle *h, const struct place *at)
 			return -ENOMEM;
 		journal_reader_init(h->lines, h->node->feed(at));
 	}
+	if (h->node->converse)
+		return converse(h, at);
 	if (h->node->await && (!at->process || at->process->state == PROCESS_NONE))
 		return -ENODATA;
 	if (h->node->sink && h->writable) {
@@ -117,6 +134,8 @@ void handle_release(struct handle *h)
 		sink_release(h->sink);
 		process_pump_input((struct process *)h->bound);
 	}
+	if (h->calls)
+		calls_free(h->calls);
 	if (h->lines)
 		journal_reader_free(h->lines);
 	free(h->lines);
@@ -237,6 +256,32 @@ static int serve_comparison(struct handle *h, size_t size, uint64_t off, struct 
 	return 0;
 }
 
+/* What is wrong with what was written is told where `error` is; what needs no words has none. */
+static int judged(const struct handle *h, int rc, const struct error *err)
+{
+	struct place at;
+
+	if (rc && err->code) {
+		place_of(h, &at);
+		tree_keep_error(&at, err);
+	}
+	return rc;
+}
+
+static int serve_answers(struct handle *h, size_t size, struct served *ret, struct list **ret_wait)
+{
+	struct error err = {0};
+	ssize_t n = calls_read(h->calls, size, &ret->offset, &ret->fd, &ret->data, &err);
+
+	*ret_wait = &h->calls->waiters;
+	if (n <= 0) {
+		ret->fd = -1;
+		return judged(h, (int)n, &err);
+	}
+	ret->len = (size_t)n;
+	return 0;
+}
+
 int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret, struct list **ret_wait)
 {
 	*ret = (struct served){.fd = -1};
@@ -246,6 +291,8 @@ int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret,
 		return h->stream ? serve_stream(h->stream, off, size, h->node->follow, ret, ret_wait) : 0;
 	if (h->node->compare)
 		return serve_comparison(h, size, off, ret, ret_wait);
+	if (h->calls)
+		return serve_answers(h, size, ret, ret_wait);
 	if (h->lines)
 		return serve_lines(h, size, off, ret, ret_wait);
 	return serve_text(h, size, off, ret, ret_wait);
@@ -254,9 +301,28 @@ int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret,
 void handle_advance(struct handle *h, const struct served *served, size_t len)
 {
 	h->cursor = served->offset + len;
+	if (h->calls)
+		calls_advance(h->calls, h->cursor);
 }
 
 /* --- Writing --- */
+
+static ssize_t ask(struct handle *h, const char *data, size_t len, struct list **ret_wait)
+{
+	struct error err = {0};
+	ssize_t n = calls_write(h->calls, data, len, &err);
+
+	*ret_wait = &h->calls->waiters;
+	return n < 0 ? judged(h, (int)n, &err) : n;
+}
+
+static int commit_calls(struct handle *h, bool all)
+{
+	struct error err = {0};
+	int rc = calls_commit(h->calls, all, &err);
+
+	return judged(h, rc, &err);
+}
 
 ssize_t handle_write(struct handle *h, const char *data, size_t len, struct list **ret_wait)
 {
@@ -270,6 +336,8 @@ ssize_t handle_write(struct handle *h, const char *data, size_t len, struct list
 		n = store_write(h, data, len, ret_wait);
 		return n ? n : (ssize_t)len;
 	}
+	if (h->calls)
+		return ask(h, data, len, ret_wait);
 	n = sink_write(h->sink, data, len);
 	*ret_wait = &h->sink->waiters;
 	if (n > 0)
@@ -283,11 +351,13 @@ int handle_flush(struct handle *h, bool by_opener)
 		return draft_flush(&h->draft, by_opener);
 	if (h->node->store && h->writable)
 		return store_flush(h);
-	return 0;
+	return h->calls && by_opener ? commit_calls(h, false) : 0;
 }
 
 int handle_fsync(struct handle *h)
 {
+	if (h->calls)
+		return commit_calls(h, true);
 	return h->node->submit && h->writable ? draft_commit(&h->draft) : 0;
 }
 
@@ -312,6 +382,10 @@ unsigned handle_poll(struct handle *h, struct list **ret_wait)
 		if (h->sink->closed)
 			return POLLOUT | POLLERR;
 		return sink_writable(h->sink) ? POLLOUT : 0;
+	}
+	if (h->calls) {
+		*ret_wait = &h->calls->waiters;
+		return (calls_readable(h->calls) ? POLLIN : 0u) | (calls_writable(h->calls) ? POLLOUT : 0u);
 	}
 	if (h->writable)
 		events |= POLLOUT;

@@ -17,6 +17,7 @@ struct handle {
 	struct sink *sink;
 	struct journal_reader *lines; /* of `events` */
 	struct draft draft;	      /* for cmd, when writable */
+	struct calls *calls;	      /* of a function */
 	uint64_t cursor; /* behind the last byte read of `stream`: for poll, and for reads of cmd */
 	struct buf text; /* rendered, or gathered for store */
 	bool rendered, stored, dirty;

@@ -38,6 +38,9 @@ static int seek(const struct place *at, const char *name, struct list **ret_wait
 /* The kernel remembers the names of a session: those go by their own rmdir. */
 static int drop(struct object *child, struct error *err)
 {
+	if (sandbox_function((struct sandbox *)child))
+		return error_set(err, EBUSY, "IN_SESSION", "the sandbox is for calls of function %s",
+				 child->parent->name);
 	if (sandbox_session((struct sandbox *)child) != the_mount.strays)
 		return error_set(err, EBUSY, "IN_SESSION", "the sandbox is %s/%s: remove that",
 				 child->parent->name, child->name);

@@ -3,6 +3,8 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "core/calls.h"
+#include "core/function.h"
 #include "core/mount.h"
 #include "core/process.h"
 #include "core/sandbox.h"
@@ -18,7 +20,8 @@ struct place {
 	struct sandbox *sandbox;
 	struct snapshot *snapshot;
 	struct process *process; /* in a sandbox's own directory: the latest command, or NULL */
-	int arg;		 /* the row's */
+	struct function *function;
+	int arg; /* the row's */
 	/*
 	 * For a verb that must wait: -EAGAIN with *wait set parks the write, and the same line comes
 	 * again, with `again`. NULL where a write cannot wait.
@@ -78,6 +81,8 @@ struct node {
 	bool await;
 	/* text the backend takes its time to write: readers wait for all of it */
 	enum comparison_kind compare;
+	/* an open for reading and writing is a conversation: what is written is answered. NULL: no memory */
+	struct calls *(*converse)(const struct place *at);
 	/* stdin */
 	struct sink *(*sink)(const struct place *at);
 	/* results of a command: an open first waits for pending text of `cmd` */
@@ -87,11 +92,16 @@ struct node {
 	bool graft; /* fs/ and what snapshots hold: files of the sandbox's own */
 };
 
-extern const struct node mount_rows[], session_rows[], sandbox_rows[], process_rows[], record_rows[];
-extern const struct children sessions, sandboxes, processes, known_sandboxes, snapshots;
+extern const struct node mount_rows[], session_rows[], sandbox_rows[], process_rows[], record_rows[],
+    function_rows[];
+extern const struct children sessions, sandboxes, processes, known_sandboxes, snapshots, functions;
 
 /* The rows of config/ and of both defaults/ levels: one per setting. */
 extern struct node config_rows[], session_default_rows[], mount_default_rows[];
+/* The same of a function, and what else its config/ holds; ends `function_config_rows`. */
+extern struct node function_config_rows[];
+extern const struct node function_own_rows[];
+#define FUNCTION_OWN_ROWS 2
 /* Fills them from config_fields. */
 void config_rows_init(void);
 

@@ -46,6 +46,7 @@ static const struct node ctl_rows[] = {
     {"events", 0444, "changes of state in this session, as JSON lines", .feed = session_events},
     {"error", 0444, "the last failure in this session", .show = session_error_show},
     {"defaults", 0755, "settings for new sandboxes of this session", .rows = session_default_rows},
+    {"functions", 0755, "remote functions: mkdir declares one", .children = &functions},
     {0},
 };
 

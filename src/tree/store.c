@@ -104,7 +104,10 @@ static int begin_text(struct handle *h)
 	if (!h->append || h->truncated || h->node->unit != STORE_LIST || h->stored || h->text.len)
 		return 0;
 	place_of(h, &at);
-	own = at.sandbox ? &at.sandbox->own : at.session ? &at.session->defaults : &the_mount.defaults;
+	own = at.sandbox    ? &at.sandbox->own
+	      : at.function ? &at.function->config
+	      : at.session  ? &at.session->defaults
+			    : &the_mount.defaults;
 	old = config_text(own, h->node->arg);
 	return *old ? buf_printf(&h->text, "%s\n", old) : 0;
 }

@@ -27,6 +27,7 @@ static const struct node roots[OBJECT_KINDS] = {
     [OBJECT_PROCESS] = {"", 0755, "", .rows = process_rows},
     [OBJECT_SNAPSHOT] = {"", 0755, "", .graft = true},
     [OBJECT_RECORD] = {"", 0755, "", .rows = record_rows},
+    [OBJECT_FUNCTION] = {"", 0755, "", .rows = function_rows},
 };
 
 /* --- The rows --- */
@@ -35,14 +36,14 @@ static const struct node roots[OBJECT_KINDS] = {
 static void check_row(const struct node *n)
 {
 	int behaviours = (n->show && !n->submit && !n->store) + (n->store != NULL) + (n->submit != NULL) +
-			 (n->stream != NULL) + (n->feed != NULL) + (n->sink != NULL) +
+			 (n->stream != NULL) + (n->feed != NULL) + (n->sink != NULL) + (n->converse != NULL) +
 			 (n->rows || n->children) + n->graft + (n->compare != COMPARE_NOTHING);
 	bool readable = n->mode & 0444, writable = n->mode & 0222;
 	bool directory = n->rows || n->children || n->graft;
 
 	if (behaviours != 1 || !n->help ||
-	    (!directory && readable != (n->show || n->stream || n->feed || n->compare)) ||
-	    (!directory && writable != (n->store || n->submit || n->sink))) {
+	    (!directory && readable != (n->show || n->stream || n->feed || n->compare || n->converse)) ||
+	    (!directory && writable != (n->store || n->submit || n->sink || n->converse))) {
 		fprintf(stderr, "aviatofs: the row %s makes no sense\n", n->name);
 		abort();
 	}
@@ -123,6 +124,10 @@ void tree_place(const struct spot *s, struct place *ret)
 		if (!ret->process)
 			ret->process = ret->sandbox->latest;
 		o = o->parent;
+	}
+	if (o->kind == OBJECT_FUNCTION) {
+		ret->function = (struct function *)o;
+		o = &function_session(ret->function)->object;
 	}
 	if (o->kind == OBJECT_SESSION)
 		ret->session = (struct session *)o;
@@ -381,7 +386,7 @@ bool tree_name_changes(const struct spot *s)
 	if (s->row == 1)
 		return s->object->kind >= OBJECT_PROCESS || s->by_id;
 	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
-	return n->sink || n->stream || n->feed || n->compare || tree_wants_fresh_number(s) ||
+	return n->sink || n->stream || n->feed || n->compare || n->converse || tree_wants_fresh_number(s) ||
 	       (n->show && !n->submit);
 }
 
@@ -393,5 +398,6 @@ bool tree_attributes_change(const struct spot *s)
 bool tree_wants_fresh_number(const struct spot *s)
 {
 	/* A verb may have its writer wait: whoever comes next must not. */
-	return s->node->sink || s->node->waits || (s->node->stream && s->object->kind == OBJECT_SANDBOX);
+	return s->node->sink || s->node->waits || s->node->converse ||
+	       (s->node->stream && s->object->kind == OBJECT_SANDBOX);
 }
