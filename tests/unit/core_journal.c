@@ -116,10 +116,11 @@ static uint64_t count_lines(const char *text, uint64_t *ret_lost)
 
 	*ret_lost = 0;
 	while (*text) {
-		const char *end = strchr(text, '\n'), *count = strstr(text, "\"event\":\"lost\",\"count\":");
+		const char *end = strchr(text, '\n'), *count;
 
 		assert_non_null(end);
-		if (count && count < end)
+		count = memmem(text, (size_t)(end - text), "\"event\":\"lost\",\"count\":", 23);
+		if (count)
 			*ret_lost += strtoull(count + 23, NULL, 10);
 		else
 			lines++;
