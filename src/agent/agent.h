@@ -198,7 +198,8 @@ int request(struct agent *a, const struct frame *f, const char **ret_why); /* -E
 int files_request(struct agent *a, const struct frame *f, const char **ret_why); /* as request() */
 void files_hello(struct agent *a, uint64_t life); /* who comes; 0: nobody who has been here before */
 void files_lost(struct agent *a);		  /* the connection */
-void files_flush(struct agent *a);		  /* there is room again */
+void files_sync(struct agent *a);  /* what processes are about to say they changed is noticed first */
+void files_flush(struct agent *a); /* there is room again */
 void files_free(struct agent *a);
 
 /* process.c */

@@ -328,6 +328,7 @@ void connection_flush(struct agent *a)
 	if (c->incoming.len)
 		handle_all(a);
 	if (c->state == CONN_READY && a->talk && !c->ending) {
+		files_sync(a);
 		all = tell_all(a);
 		if (all) {
 			a->talk = false;

@@ -130,6 +130,12 @@ void files_free(struct agent *a)
 	a->files = NULL;
 }
 
+void files_sync(struct agent *a)
+{
+	if (a->files && connection_room(a))
+		files_notices(a, NULL);
+}
+
 void files_flush(struct agent *a)
 {
 	struct files *files = a->files;

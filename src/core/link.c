@@ -236,6 +236,8 @@ static void suspend_files(struct sandbox *s)
 	s->files_ready = false;
 	if (s->files)
 		file_calls_suspend(s->files);
+	if (s->front && s->front_changed)
+		s->front_changed(s->front, NULL);
 }
 
 /* As a rule the agent has died, and the backend is about to say how. Else a new pipe resumes. */

@@ -70,8 +70,8 @@ struct sandbox {
 	/* The front end's data about its files, and how to tell it that they are gone. */
 	void *front;
 	void (*front_gone)(void *front);
-	/* The agent says something about a file is different; NULL: nobody wants to know. -EPROTO: nonsense.
-	 */
+	/* The agent says something about a file is different, or, with a frame of NULL, the connection it
+	 * would be said on is lost. NULL: nobody wants to know. -EPROTO: nonsense. */
 	int (*front_changed)(void *front, const struct frame *f);
 	struct file_calls *files; /* requests about files to the agent, or NULL */
 	uint64_t life;		  /* random: whose handles of files the agent keeps over a lost connection */

@@ -19,7 +19,7 @@ struct frame;
 struct graft *far_new(struct sandbox *s, uint64_t key, fuse_ino_t root_ino);
 /* The sandbox has ended: nothing is answered from what is remembered any more. Core lock held. */
 void far_end(struct graft *g);
-/* A MSG_FILE_CHANGED. -EPROTO when it makes no sense. Core lock held. */
+/* A MSG_FILE_CHANGED, or NULL: nothing is heard any more. -EPROTO when it makes no sense. Core lock held. */
 int far_changed(struct graft *g, const struct frame *f);
 
 void far_lookup(fuse_req_t req, struct graft_node *dir, const char *name);

@@ -1,8 +1,15 @@
 /* fs/ far away: what the agent notices. */
 #include "channel/file_protocol.h"
 #include "fuse/far_file.h"
+#include "fuse/far_stale.h"
 
 #include <errno.h>
+
+static void drop_data(struct far_node *n)
+{
+	far_stale(n);
+	far_drop_data(n);
+}
 
 /* A regular file that somebody in the sandbox may have written to, or given away. */
 static void file_changed(struct far_node *n, const struct file_changed *c)
@@ -14,7 +21,7 @@ static void file_changed(struct far_node *n, const struct file_changed *c)
 		return;
 	n->ours = false;
 	if (c->what & FILE_CHANGED_DATA)
-		far_drop_data(n);
+		drop_data(n);
 }
 
 static void name_changed(struct far_node *dir, const struct file_changed *c)
@@ -30,6 +37,23 @@ static void name_changed(struct far_node *dir, const struct file_changed *c)
 		far_forget_attributes(dir);
 }
 
+/* Nothing more will be heard of it, nor, where it is a directory, of the files in it. */
+static void unheard(struct far_node *n)
+{
+	if (n->dir)
+		list_each (pos, &n->dir->order) {
+			struct far_entry *e = container_of(pos, struct far_entry, link);
+
+			if (e->node) {
+				e->node->ours = false;
+				drop_data(e->node);
+			}
+		}
+	n->ours = false;
+	drop_data(n);
+	far_node_watch(n, 0);
+}
+
 static void node_changed(struct far_node *n, const struct file_changed *c)
 {
 	if (c->name[0])
@@ -37,7 +61,7 @@ static void node_changed(struct far_node *n, const struct file_changed *c)
 	else
 		file_changed(n, c);
 	if (c->what & FILE_CHANGED_GONE)
-		far_node_watch(n, 0);
+		unheard(n);
 }
 
 /* No watch is left. */
@@ -47,9 +71,7 @@ static void all_changed(struct far *far)
 		while (far->watches.slots[i]) {
 			struct far_node *n = container_of(far->watches.slots[i], struct far_node, by_watch);
 
-			far_drop_data(n);
-			n->ours = false;
-			far_node_watch(n, 0);
+			unheard(n);
 		}
 }
 
@@ -60,6 +82,10 @@ int far_changed(struct graft *g, const struct frame *f)
 
 	if (!g->far) /* files reached by descriptors ask for no notices */
 		return 0;
+	if (!f) {
+		all_changed(g->far);
+		return 0;
+	}
 	if (file_changed_decode(f->payload, f->length, &c))
 		return -EPROTO;
 	if (c.watch == 0)

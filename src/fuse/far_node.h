@@ -57,14 +57,15 @@ struct far_node {
 	uint32_t watch; /* the agent's number; 0: it does not watch */
 
 	/* --- Of regular files --- */
-	struct list flushing; /* far_op that wait for changes */
-	uint64_t given, done; /* changes sent without waiting for their answer, and their answers */
-	uint64_t changing;    /* bytes of data of those under way */
-	struct list room;     /* far_op that wait for fewer */
-	int error;	      /* the first failure of one of those that nobody was told of yet */
-	bool ours;	      /* made through this mount: its owner is the agent's user */
-	struct stat attr;     /* as the agent said last, with later changes of ours */
-	struct stat pages;    /* what it was when the kernel began to keep its pages */
+	struct list flushing;	 /* far_op that wait for changes */
+	uint64_t given, done;	 /* changes sent without waiting for their answer, and their answers */
+	uint64_t changing;	 /* bytes of data of those under way */
+	struct list room;	 /* far_op that wait for fewer */
+	int error;		 /* the first failure of one of those that nobody was told of yet */
+	bool ours;		 /* made through this mount: its owner is the agent's user */
+	struct stat attr;	 /* as the agent said last, with later changes of ours */
+	struct list stale_pages; /* while the kernel is to be told to drop them */
+	struct stat pages;	 /* what it was when the kernel began to keep its pages */
 	bool has_pages;
 };
 
@@ -92,6 +93,8 @@ void far_node_place(struct far_node *n, struct far_node *dir, const char *name);
 int far_node_need(struct far_node *n);
 /* It needs no handle any more, unless it is open, or has a listing. */
 void far_node_relax(struct far_node *n);
+/* The agent does not know its handle any more. */
+void far_node_lose(struct far_node *n);
 uint64_t far_new_handle(struct far *far);
 
 /* Whether these are attributes of it. */

@@ -81,6 +81,9 @@ static int on_answer(struct file_call *call, int error, struct file_reply *reply
 
 	/* Another directory than the kernel meant stands there now: it has to look again. */
 	op->error = !error && op->node->stale ? -ESTALE : error;
+	/* Of an agent that was started anew: found again by its name. */
+	if (error == -ESTALE && reply)
+		far_node_lose(op->node);
 	return op->answered(op, reply);
 }
 

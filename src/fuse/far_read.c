@@ -172,6 +172,14 @@ static void fetch_ahead(struct far_file *f)
 
 /* --- Reads --- */
 
+/* Whether changes of it are heard, in the sandbox or under its one name: else nothing read is kept. */
+static bool is_heard(const struct far_file *f)
+{
+	const struct far_node *n = f->node;
+
+	return !f->live && (n->watch || (n->place && n->place->watch));
+}
+
 /* -EAGAIN with *ret_wait: not here yet. Else how many bytes, or -errno. */
 static ssize_t collect(struct far_file *f, char *out, size_t size, uint64_t offset,
 		       struct far_piece **ret_wait)
@@ -231,7 +239,7 @@ static void try_read(struct far_op *op)
 		far_op_wait(op, &wait->waiting, try_read);
 		return;
 	}
-	if (f->window == 0 || f->live) { /* one piece for one read: not kept for a second */
+	if (f->window == 0 || !is_heard(f)) { /* one piece for one read: not kept for a second */
 		struct far_piece *p = piece_at(f, (uint64_t)op->off);
 
 		if (p && p->here)
@@ -259,7 +267,7 @@ void far_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 	core_lock();
 	if (f->far->ended)
 		n = -ESHUTDOWN;
-	else if (!f->live) {
+	else if (is_heard(f)) {
 		note_sequence(f, (uint64_t)off, size);
 		n = collect(f, out, size, (uint64_t)off, &wait);
 		if (!f->content)

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "core/waiter.h"
+#include "fuse/far_stale.h"
 #include "fuse/ops.h"
 
 #include <errno.h>
@@ -94,6 +95,7 @@ static int explain(const char *mountpoint, struct error *err)
 int serve_mount(const struct serve_options *options, struct error *err)
 {
 	struct fuse_lowlevel_ops ops = {0};
+	int rc;
 
 	front = (struct front_settings){
 	    .uid = getuid(), .gid = getgid(), .umask = options->umask, .answering = options->answering};
@@ -113,7 +115,8 @@ int serve_mount(const struct serve_options *options, struct error *err)
 		serving.session = NULL;
 		return explain(options->mountpoint, err);
 	}
-	return 0;
+	rc = far_stale_begin(serving.session);
+	return rc ? error_errno(err, -rc, "NO_THREAD", "no thread can be made") : 0;
 }
 
 /* --- Serving --- */
@@ -173,6 +176,7 @@ void serve_end(void)
 		return;
 	if (!serving.stopping)
 		fuse_session_unmount(serving.session);
+	far_stale_end();
 	fuse_session_destroy(serving.session);
 	ops_files_end();
 	graft_forget_all();

@@ -1,0 +1,27 @@
+#!/usr/bin/env bats
+# fs/ from both sides at once: what one has done the other sees.
+
+load helpers
+
+@test "200 rounds: each side sees at once what the other did, names, sizes, bytes and mappings" {
+	timeout 150 "$PYTHON" "$ROOT/tests/mount/coherence.py" "$B" 200
+}
+
+@test "git outside while commits happen inside: refs and index are always whole" {
+	command -v git || skip "no git here"
+	inside 'git init -q . && git config user.name n && git config user.email e@x && echo 0 >f && git add f && git commit -qm 0' >/dev/null
+	put "$B/cmd" 'for i in $(seq 40); do echo $i >f; echo $i >new$i; git add . && git commit -qm $i || exit 9; done'
+	export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' GIT_OPTIONAL_LOCKS=0
+	local looks=0
+	while [[ $(cat "$B/status") != exited* ]]; do
+		git -C "$B/fs/workspace" rev-parse HEAD >/dev/null
+		git -C "$B/fs/workspace" log -1 --format=%s | grep -qE '^[0-9]+$'
+		git -C "$B/fs/workspace" status --porcelain >/dev/null
+		looks=$((looks + 1))
+	done
+	same 0 "$(cat "$B/wait")"
+	((looks > 0))
+	git -C "$B/fs/workspace" fsck --strict
+	same '' "$(git -C "$B/fs/workspace" status --porcelain)"
+	same 40 "$(git -C "$B/fs/workspace" log -1 --format=%s)"
+}
