@@ -145,8 +145,25 @@ sys.exit(wrong > 0)'
 	[ ! -e "$S" ]
 }
 
-@test "README and version say something; info is JSON" {
-	grep -q cmd "$M/.ctl/README"
+@test "README names every file, and what it shows works" {
+	local name
+	for name in $(find "$M/.ctl" "$S/.ctl" "$B" -path "$B/fs" -prune -o -path '*/sandboxes/*' -prune -o -printf '%f\n' | sort -u); do
+		case $name in
+		.ctl | box | fs) ;;
+		*) grep -qE "^  $name/? " "$M/.ctl/README" || { echo "README does not name $name" && false; } ;;
+		esac
+	done
+	[ "$(wc -L <"$M/.ctl/README")" -le 120 ]
+	grep '^    ' "$M/.ctl/README" | sed -E 's/^    //; s/   .*//' >"$T/examples"
+	[ "$(wc -l <"$T/examples")" -ge 15 ]
+	echo 'int x;' >"$T/a.c"
+	(cd "$M" && HOME=$T timeout 100 bash -e "$T/examples") >"$T/said" 2>&1 || { cat "$T/said" && false; }
+	sed '1s/^Linux .*/Linux/' "$T/said" | cmp - <(printf 'Linux\n0\nexited 0\na\nb\n/workspace\n49\n') ||
+		{ cat "$T/said" && false; }
+	[ ! -e "$M/work" ]
+}
+
+@test "version says something; info is JSON" {
 	[[ $(cat "$M/.ctl/version") == *[0-9].[0-9]* ]]
 	[[ $(cat "$M/.ctl/backend") == local* ]]
 	[ -s "$M/.ctl/stats" ]
