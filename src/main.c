@@ -204,6 +204,7 @@ static int run(struct options *o, struct error *err)
 	if (rc)
 		return error_errno(err, -rc, "LOOP", "the event loop cannot be started");
 	rc = mount_begin(backend, &settings, err);
+	tree_init();
 	if (rc == 0)
 		rc = mount_wait_search(SEARCH_MS, err);
 	if (rc == 0) {
@@ -237,7 +238,6 @@ static int begin(struct options *o, struct error *err)
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
 	umask(0); /* modes of files below fs/ come from the kernel, with the caller's mask applied */
-	tree_init();
 	rc = serve_clear_mountpoint(o->mountpoint, err);
 	if (rc == 0 && !o->foreground)
 		rc = become_daemon(o->mountpoint, err);

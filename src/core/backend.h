@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <time.h>
 
+struct main_log;
 struct sandbox;
 struct snapshot;
 struct comparison;
@@ -107,6 +108,15 @@ struct backend_ops {
 	 * comparison_done(). It should give up when comparison_unwanted(). NULL where that cannot be known.
 	 */
 	void (*compare)(struct backend *b, struct comparison *r);
+
+	/*
+	 * Of backends that run config/command themselves: somebody reads this log of it now or, with
+	 * `on` false, nobody does any more. While somebody does: main_log_append() and, at last,
+	 * main_log_end() (core/main_log.h). NULL: the agent tells what is in `logs`.
+	 */
+	void (*follow)(struct backend *b, struct main_log *l, bool on);
+	/* Its last call for a log it was asked to follow. */
+	void (*forget)(struct backend *b, struct main_log *l);
 
 	/* Adds what it knows to the JSON of `info`. */
 	void (*describe)(struct backend *b, struct sandbox *s, cJSON *info);

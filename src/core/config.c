@@ -1,5 +1,7 @@
 #include "core/config.h"
 
+#include "core/log_options.h"
+
 #include <cjson/cJSON.h>
 
 #include <ctype.h>
@@ -7,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* --- Values: a number and a unit --- */
 
@@ -125,12 +128,32 @@ static int check_tags(const char *text, struct error *err)
 	return 0;
 }
 
+static int check_gpus(const char *text, struct error *err)
+{
+	const char *colon = strrchr(text, ':');
+
+	if (colon == text || strpbrk(text, " \t\n"))
+		return error_set(err, EINVAL, "INVALID_VALUE", "'%.100s' is neither COUNT nor TYPE:COUNT",
+				 text);
+	return check_count(colon ? colon + 1 : text, err);
+}
+
 static int check_network(const char *text, struct error *err)
 {
-	if (strcmp(text, "none") != 0 && strcmp(text, "host") != 0)
-		return error_set(err, EINVAL, "INVALID_VALUE", "'%.100s' is not a network: none or host",
-				 text);
-	return 0;
+	static const char *const known[] = {"none", "host", "default"};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (strcmp(text, known[i]) == 0)
+			return 0;
+	return error_set(err, EINVAL, "INVALID_VALUE", "'%.100s' is not a network: none, host or default",
+			 text);
+}
+
+static int check_logs(const char *text, struct error *err)
+{
+	struct log_options options;
+
+	return log_options_parse(text, time(NULL), &options, err);
 }
 
 static int check_spec(const char *text, struct error *err)
@@ -157,9 +180,12 @@ const struct config_field config_fields[CONFIG_KEYS] = {
     [CONFIG_CPU] = {"cpu", "limit in CPUs: 2, 0.5, 500m", MERGE_REPLACE, check_cpus},
     [CONFIG_MEMORY] = {"memory", "limit in bytes: 512Mi, 2G", MERGE_REPLACE, check_bytes},
     [CONFIG_PIDS] = {"pids", "limit on processes and threads", MERGE_REPLACE, check_count},
-    [CONFIG_GPU] = {"gpu", "number of GPUs", MERGE_REPLACE, check_count},
-    [CONFIG_NETWORK] = {"network", "none, or host for the host's own network", MERGE_REPLACE, check_network},
+    [CONFIG_GPU] = {"gpu", "GPUs: 2, or H100:2", MERGE_REPLACE, check_gpus},
+    [CONFIG_NETWORK] = {"network", "none; host, the host's own (local:); or default (aviato:)", MERGE_REPLACE,
+			check_network},
     [CONFIG_SPEC] = {"spec", "JSON laid over the rest, for fields without a file", MERGE_REPLACE, check_spec},
+    [CONFIG_LOGS] = {"logs", "how logs is read: tail=LINES, since=AGE or TIME, timestamps, stored",
+		     MERGE_REPLACE, check_logs},
 };
 
 /* --- Levels --- */

@@ -22,6 +22,7 @@ enum config_key {
 	CONFIG_GPU,
 	CONFIG_NETWORK,
 	CONFIG_SPEC,
+	CONFIG_LOGS,
 	CONFIG_KEYS
 };
 

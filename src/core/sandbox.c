@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "core/events.h"
 #include "core/function.h"
+#include "core/main_log.h"
 #include "core/mount.h"
 #include "core/roster.h"
 #include "core/session.h"
@@ -63,6 +64,7 @@ static void destroy(struct object *o)
 		close(s->spool_dir);
 	free(s->by_id);
 	file_calls_free(s->files);
+	main_logs_free(s);
 	free(s);
 }
 
@@ -96,6 +98,7 @@ struct sandbox *sandbox_new(struct object *parent, const char *name)
 	random_bytes(&s->life, sizeof s->life);
 	s->life |= 1; /* 0 is nobody's */
 	list_init(&s->startup);
+	list_init(&s->logs);
 	inbox_init(&s->inbox, &s->object);
 	shelf_init(&s->snapshots);
 	/* The caller's reference is the life itself, given back in sandbox_removed(). */
@@ -169,6 +172,11 @@ int sandbox_config_set(struct sandbox *s, enum config_key key, const char *text,
 	const struct config *levels[4];
 	int count = effective_levels(s, levels);
 
+	/* How its log is read is a matter of the reader. */
+	if (key == CONFIG_LOGS && s->began) {
+		levels[0] = &s->effective;
+		return mount_config_set(sandbox_session(s), levels, 1, &s->effective, key, text, err);
+	}
 	if (s->state != SANDBOX_UNSTARTED)
 		return error_set(err, EBUSY, "ALREADY_STARTED", "%s was fixed when the sandbox started",
 				 config_fields[key].name);
@@ -452,6 +460,7 @@ void sandbox_removed(struct sandbox *s)
 	link_close(s);
 	part_from_front(s);
 	shelf_clear(&s->snapshots);
+	main_logs_part(s);
 	s->instance = NULL;
 	if (s->main)
 		object_unref(&s->main->object);

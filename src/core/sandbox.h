@@ -54,6 +54,7 @@ struct sandbox {
 	uint32_t last_id;
 	unsigned kept_ended; /* numbered processes that have ended and are listed */
 	struct inbox inbox;
+	struct list logs;    /* struct main_log: what `logs` was opened for, where the backend tells it */
 	struct list startup; /* who waits for it to run, or to fail */
 	time_t created, started, ended;
 	uint64_t began_ms; /* when this mount began to start it, by CLOCK_MONOTONIC; 0 if it did not */

@@ -32,14 +32,19 @@ void stream_fini(struct stream *s)
 
 void stream_add_reader(struct stream *s)
 {
-	s->readers++;
+	if (s->readers++ == 0 && s->watched)
+		s->watched(s, true);
 }
 
 void stream_drop_reader(struct stream *s)
 {
 	/* A file that can be opened again by name costs no descriptor while nobody reads. */
-	if (--s->readers == 0 && !s->unnamed)
+	if (--s->readers)
+		return;
+	if (!s->unnamed)
 		close_file(s);
+	if (s->watched)
+		s->watched(s, false);
 }
 
 static int ensure_open(struct stream *s)

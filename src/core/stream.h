@@ -19,6 +19,8 @@ struct stream {
 	char *head;    /* while there is no file: all of it, short; else NULL */
 	unsigned readers;
 	struct list waiters;
+	/* Somebody reads it now, or nobody does any more; or NULL. */
+	void (*watched)(struct stream *s, bool on);
 	/* Opens the named file: a descriptor or -errno; NULL where there is only stream_append(). */
 	int (*open)(struct stream *s);
 };

@@ -259,14 +259,47 @@ void transfer_resume(struct call *c)
 	curl_easy_pause(c->easy, (out_waits ? CURLPAUSE_SEND : 0) | (c->in_waits ? CURLPAUSE_RECV : 0));
 }
 
+/* What tells connections apart: the port at our end; 0 where there is none yet. */
+static long connection_of(const struct call *c)
+{
+	long port = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_LOCAL_PORT, &port);
+	return port;
+}
+
+/*
+ * libcurl 7.88 keeps the reset of a stream that was taken away in a buffer until it next sends
+ * something on that connection, and the other side goes on sending till then. A change of another
+ * call's flow control empties that buffer at once.
+ */
+static void push_out_reset(struct endpoint *e, long connection)
+{
+	list_each (pos, &e->calls) {
+		struct call *c = container_of(pos, struct call, link);
+		int send;
+
+		if (!c->easy || c->done || c->in_waits || connection_of(c) != connection)
+			continue;
+		send = c->out_waits ? CURLPAUSE_SEND : 0;
+		curl_easy_pause(c->easy, send | CURLPAUSE_RECV);
+		curl_easy_pause(c->easy, send);
+		return;
+	}
+}
+
 void transfer_free(struct call *c)
 {
 	opened(c, false);
 	list_remove(&c->link);
 	list_remove(&c->ready);
 	if (c->easy) {
+		long connection = c->done ? 0 : connection_of(c);
+
 		curl_multi_remove_handle(c->endpoint->multi, c->easy);
 		curl_easy_cleanup(c->easy);
+		if (connection)
+			push_out_reset(c->endpoint, connection);
 	}
 	for (struct curl_slist *h = c->headers; h; h = h->next)
 		explicit_bzero(h->data, strlen(h->data));

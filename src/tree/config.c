@@ -89,6 +89,11 @@ static int mount_store(const struct place *at, const char *text, struct error *e
 	return mount_config_set(NULL, levels, 2, &the_mount.defaults, at->arg, text, err);
 }
 
+static bool offers_logs(const struct backend_ops *ops)
+{
+	return ops->follow;
+}
+
 static void fill(struct node *rows, int (*show)(const struct place *, struct buf *),
 		 int (*store)(const struct place *, const char *, struct error *))
 {
@@ -103,6 +108,7 @@ static void fill(struct node *rows, int (*show)(const struct place *, struct buf
 		    .show = show,
 		    .store = store,
 		    .unit = list ? STORE_LIST : STORE_VALUE,
+		    .offered = key == CONFIG_LOGS ? offers_logs : NULL,
 		};
 	}
 }

@@ -59,11 +59,12 @@ static int converse(struct handle *h, const struct place *at)
 }
 
 /* Binds to the process that is latest now: later commands do not change what is read. */
-static int bind(struct handle *h, const struct place *at)
+static int bind(struct handle *h, struct place *at)
 {
 	if (at->process && (h->node->result || h->node->submit))
 		h->bound = object_ref(&at->process->object);
 	if (h->node->stream && h->readable) {
+		at->opening = true;
 		h->stream = h->node->stream(at);
 		if (h->stream)
 			stream_add_reader(h->stream);
@@ -90,6 +91,7 @@ static int bind(struct handle *h, const struct place *at)
 int handle_open(const struct spot *s, int flags, int opener, struct handle **ret, struct list **ret_wait)
 {
 	int access = flags & O_ACCMODE;
+	struct error err = {0};
 	struct handle *h;
 	struct place at;
 	int rc;
@@ -100,6 +102,11 @@ int handle_open(const struct spot *s, int flags, int opener, struct handle **ret
 	tree_place(s, &at);
 	if (must_wait(&at, s->node, ret_wait))
 		return -EAGAIN;
+	if (s->node->ask && access != O_WRONLY && (rc = s->node->ask(&at, ret_wait, &err))) {
+		if (rc != -EAGAIN)
+			tree_keep_error(&at, &err);
+		return rc;
+	}
 	h = calloc(1, sizeof *h);
 	if (!h)
 		return -ENOMEM;

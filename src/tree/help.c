@@ -58,6 +58,9 @@ static int put_rows(struct buf *out, const char *heading, const struct node *row
 	for (; rows->name && rc == 0; rows++) {
 		bool directory = rows->rows || rows->children || rows->graft;
 
+		if (!node_is_offered(rows))
+			continue;
+
 		snprintf(name, sizeof name, "%s%s", rows->name, directory ? "/" : "");
 		rc = buf_printf(out, "  %-11s %s\n", name, rows->help);
 	}

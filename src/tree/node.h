@@ -29,6 +29,7 @@ struct place {
 	struct list **wait;
 	bool again;
 	struct object **held; /* what such a verb began and waits for: a reference that is kept for it */
+	bool opening;	      /* a stream is opened to be read, and not only looked at */
 };
 
 /* How often a store handler is called. */
@@ -65,6 +66,8 @@ struct node {
 	mode_t mode; /* permission bits; the mount's umask is taken off */
 	const char *help;
 	int arg;
+	/* Whether this mount has it at all; NULL: with every backend. */
+	bool (*offered)(const struct backend_ops *ops);
 	/* text, rendered at open; true sizes come from rendering at stat */
 	int (*show)(const struct place *at, struct buf *out);
 	int (*store)(const struct place *at, const char *text, struct error *err);
@@ -72,6 +75,9 @@ struct node {
 	bool waits; /* it has verbs that wait */
 	/* one open gathers one text: the inbox it goes to */
 	struct inbox *(*submit)(const struct place *at);
+	/* before it is opened for reading: as `seek` of struct children, for a text that is known elsewhere
+	 */
+	int (*ask)(const struct place *at, struct list **ret_wait, struct error *err);
 	/* output; `follow` waits at the present end, else that is end of file */
 	struct stream *(*stream)(const struct place *at);
 	bool follow;
@@ -91,6 +97,8 @@ struct node {
 	const struct children *children;
 	bool graft; /* fs/ and what snapshots hold: files of the sandbox's own */
 };
+
+bool node_is_offered(const struct node *n);
 
 extern const struct node mount_rows[], session_rows[], sandbox_rows[], process_rows[], record_rows[],
     function_rows[];

@@ -1,6 +1,8 @@
 /* A sandbox's directory: the latest command, the sandbox itself, and doors to the rest. */
 #include "tree/process_rows.h"
 
+#include "core/main_log.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -34,6 +36,8 @@ static int sandbox_error_show(const struct place *at, struct buf *out)
 
 static struct stream *main_output(const struct place *at)
 {
+	if (the_mount.backend->ops->follow)
+		return main_log_stream(at->sandbox, at->opening);
 	return at->sandbox->main ? &at->sandbox->main->streams[STREAM_OUT] : NULL;
 }
 

@@ -24,7 +24,8 @@ struct spot {
 
 #define TREE_ROOT 1 /* as FUSE wants it: serial 0, row 1 */
 
-/* Numbers the rows; aborts on a row that makes no sense. Once, before anything else. */
+/* Numbers the rows this mount has; aborts on a row that makes no sense. Once, when the mount has its backend.
+ */
 void tree_init(void);
 
 /* All below: core lock held. */

@@ -49,6 +49,11 @@ static void check_row(const struct node *n)
 	}
 }
 
+bool node_is_offered(const struct node *n)
+{
+	return !n->offered || (the_mount.backend && n->offered(the_mount.backend->ops));
+}
+
 static void flatten(struct flat *f, const struct node *n, unsigned parent)
 {
 	unsigned index = ++f->count;
@@ -59,7 +64,8 @@ static void flatten(struct flat *f, const struct node *n, unsigned parent)
 	f->parent[index] = (uint8_t)parent;
 	for (const struct node *row = n->rows; row && row->name; row++) {
 		check_row(row);
-		flatten(f, row, index);
+		if (node_is_offered(row))
+			flatten(f, row, index);
 	}
 }
 

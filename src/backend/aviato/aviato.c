@@ -2,6 +2,7 @@
 #include "backend/aviato/aviato.h"
 
 #include "backend/aviato/breaker.h"
+#include "backend/aviato/logs.h"
 #include "backend/aviato/remote.h"
 #include "backend/aviato/listing.h"
 #include "backend/aviato/sandbox_spec.h"
@@ -191,6 +192,8 @@ static const struct backend_ops aviato_ops = {
     .root = aviato_root,
     .list = search_list,
     .attach = search_attach,
+    .follow = logs_follow,
+    .forget = logs_forget,
     .describe = aviato_describe,
     .close = aviato_close,
 };

@@ -3,6 +3,7 @@
 
 #include "backend/aviato/delay.h"
 #include "backend/aviato/failure.h"
+#include "backend/aviato/logs.h"
 #include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/state.h"
 #include "base/log.h"
@@ -50,6 +51,7 @@ struct remote *remote_new(struct aviato *a, struct sandbox *s)
 	strcpy(i->known.path, "agent");
 	make_uuid(i->request_id);
 	list_init(&i->link);
+	list_init(&i->logs);
 	return i;
 }
 
@@ -61,6 +63,7 @@ void remote_free(struct remote *i)
 	delay_cancel(i->delay);
 	if (i->pipe)
 		agent_pipe_abandon(i->pipe);
+	logs_part(i);
 	cJSON_Delete(i->body);
 	cJSON_Delete(i->known.services);
 	list_remove(&i->link);
@@ -112,6 +115,7 @@ void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 	if (i->sandbox)
 		sandbox_ended(i->sandbox, i->wants.stop ? END_TERMINATED : how, why);
 	core_unlock();
+	logs_step(i);
 }
 
 /* --- What the service says --- */
@@ -194,6 +198,7 @@ void remote_see(struct remote *i, const cJSON *sandbox)
 			remote_reach(i);
 		else
 			i->phase = PHASE_IDLE;
+		logs_step(i);
 	} else {
 		poll_later(i);
 	}

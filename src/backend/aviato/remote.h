@@ -26,6 +26,7 @@ enum phase {
 struct remote {
 	struct list link;
 	struct aviato *aviato;
+	struct list logs;	 /* struct remote_log: those that were opened */
 	struct sandbox *sandbox; /* NULL: none of core's yet, or any more */
 	enum phase phase;
 	char id[128]; /* the service's; "" before it is known */
