@@ -190,6 +190,7 @@ static int run(struct options *o, struct error *err)
 				      .fuse_args = &o->fuse_args,
 				      .umask = o->umask,
 				      .single_threaded = o->single_threaded,
+				      .passthrough = !o->no_passthrough,
 				      .answering = answering};
 	struct backend *backend;
 	int rc;

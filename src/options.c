@@ -31,6 +31,8 @@ static const char help[] =
     "  -o credentials=FILE  a file with the key for the remote service\n"
     "  -o on_exit=WHAT      stop (default) the sandboxes when the mount ends, or keep them\n"
     "  -o orphan_timeout=T  a sandbox without a mount ends after that time (default 1h)\n"
+    "  -o passthrough=WHAT  on (default): the kernel reads and writes files below fs/ without\n"
+    "                       the daemon, where it can; off\n"
     "  -o spool_limit=SIZE  output kept per stream before a command must wait (default 1Gi)\n"
     "  -o state_dir=DIR     where sandboxes and their output are kept\n"
     "  -o timeout=T         how long an agent may be out of reach before what needs it\n"
@@ -119,6 +121,12 @@ static int set_umask(struct options *o, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_passthrough(struct options *o, const char *value, struct error *err)
+{
+	o->no_passthrough = strcmp(value, "off") == 0;
+	return o->no_passthrough || strcmp(value, "on") == 0 ? 0 : bad_value(err, "passthrough", value);
+}
+
 static int set_spool(struct options *o, const char *value, struct error *err)
 {
 	o->spool_over_channel = strcmp(value, "channel") == 0;
@@ -143,6 +151,7 @@ static const struct {
     {"credentials", set_credentials},
     {"cacert", set_cacert},
     {"umask", set_umask},
+    {"passthrough", set_passthrough},
     {"spool", set_spool},
     {"files", set_files},
 };

@@ -17,6 +17,7 @@ struct options {
 	bool foreground, debug, single_threaded, help, version;
 	bool keep; /* on_exit=keep */
 	bool allow_other;
+	bool no_passthrough;
 	mode_t umask;
 	uint64_t spool_limit; /* bytes */
 	uint64_t orphan_timeout_s;

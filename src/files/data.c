@@ -75,6 +75,13 @@ int files_create(int dir, const char *name, int flags, mode_t mode)
 	return -ESTALE;
 }
 
+int files_tmpfile(int dir, int flags, mode_t mode)
+{
+	int r = openat(dir, ".", (flags & (KEPT_FLAGS | O_EXCL)) | O_TMPFILE | ALWAYS_FLAGS, mode & 07777);
+
+	return r < 0 ? -errno : r;
+}
+
 int files_open_dir(int fd)
 {
 	return reopen(fd, O_RDONLY | O_DIRECTORY);

@@ -18,6 +18,9 @@ int files_open(int fd, int flags);
  */
 int files_create(int dir, const char *name, int flags, mode_t mode);
 
+/* Makes and opens a file without a name in `dir`; O_EXCL among the flags: it will never get one. */
+int files_tmpfile(int dir, int flags, mode_t mode);
+
 /* A directory for listing. */
 int files_open_dir(int fd);
 

@@ -1,9 +1,6 @@
 /* fs/: the data of open files. */
-#include "files/attr.h"
-#include "files/data.h"
-#include "files/walk.h"
 #include "fuse/graft.h"
-#include "fuse/graft_ops.h"
+#include "fuse/graft_nodes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,81 +13,6 @@
 static struct graft_handle *handle(const struct fuse_file_info *fi)
 {
 	return (struct graft_handle *)(uintptr_t)fi->fh;
-}
-
-static int add_handle(struct graft_node *node, int fd, struct fuse_file_info *fi)
-{
-	struct graft_handle *h = graft_handle_new(node, fd, false);
-
-	if (!h)
-		return -ENOMEM;
-	h->live = files_is_live(fd);
-	fi->fh = (uintptr_t)h;
-	/*
-	 * Files of procfs have no size to go by. And where an appended byte lands only the
-	 * file system below knows, while the kernel would put it into its cache where it
-	 * believes the end to be.
-	 */
-	fi->direct_io = h->live || fi->flags & O_APPEND;
-	fi->keep_cache = 0;
-	return 0;
-}
-
-void graft_open(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi)
-{
-	bool changes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
-	struct graft *g = node->graft;
-	int r = changes ? graft_enter_to_change(g) : graft_enter(g);
-
-	if (r == 0) {
-		r = files_open(node->fd, fi->flags);
-		if (r >= 0)
-			r = add_handle(node, r, fi);
-		graft_leave(g);
-	}
-	if (r < 0)
-		fuse_reply_err(req, -r);
-	else if (fuse_reply_open(req, fi) < 0)
-		graft_handle_free(handle(fi));
-}
-
-static int create(struct graft_node *dir, const char *name, mode_t mode, struct fuse_file_info *fi,
-		  struct fuse_entry_param *e)
-{
-	int fd = files_create(dir->fd, name, fi->flags, mode), path, r;
-
-	if (fd < 0)
-		return fd;
-	/* By the open file and not by its name, which the sandbox may have given to another one. */
-	path = open(files_self(fd).path, O_PATH | O_CLOEXEC);
-	r = path < 0 ? -errno : graft_entry(dir, name, S_IFREG, path, e);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	r = add_handle(dir, fd, fi);
-	if (r < 0)
-		graft_forget(e->ino, 1);
-	return r;
-}
-
-void graft_create(fuse_req_t req, struct graft_node *dir, const char *name, mode_t mode,
-		  struct fuse_file_info *fi)
-{
-	struct graft *g = dir->graft;
-	struct fuse_entry_param e;
-	int r = graft_enter_to_change(g);
-
-	if (r == 0) {
-		r = create(dir, name, mode, fi, &e);
-		graft_leave(g);
-	}
-	if (r < 0) {
-		fuse_reply_err(req, -r);
-	} else if (fuse_reply_create(req, &e, fi) < 0) {
-		graft_handle_free(handle(fi));
-		graft_forget(e.ino, 1);
-	}
 }
 
 /* A live file's data is copied: splice does not know O_NONBLOCK for all of them. */
@@ -215,10 +137,4 @@ void graft_copy_file_range(fuse_req_t req, struct fuse_file_info *in, off_t off_
 		fuse_reply_err(req, (int)-r);
 	else
 		fuse_reply_write(req, (size_t)r);
-}
-
-void graft_release(fuse_req_t req, struct fuse_file_info *fi)
-{
-	graft_handle_free(handle(fi));
-	fuse_reply_err(req, 0);
 }

@@ -1,6 +1,7 @@
 /* Grafts and open handles: references, and the end of a sandbox. */
 #include "fuse/graft_nodes.h"
 #include "files/list.h"
+#include "fuse/passthrough.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -127,16 +128,37 @@ static void close_descriptors(struct graft *g)
 	g->root.fd = -1;
 }
 
+/* The files the kernel does I/O on without us. Called with the lock. */
+static size_t passed_files(struct graft *g, fuse_ino_t **ret)
+{
+	size_t count = 0, i = 0;
+
+	list_each (pos, &g->nodes)
+		count += container_of(pos, struct graft_node, link)->backing != 0;
+	*ret = count ? malloc(count * sizeof **ret) : NULL;
+	if (!*ret)
+		return 0;
+	list_each (pos, &g->nodes)
+		if (container_of(pos, struct graft_node, link)->backing)
+			(*ret)[i++] = container_of(pos, struct graft_node, link)->number;
+	return count;
+}
+
 void graft_shutdown(struct graft *g)
 {
+	fuse_ino_t *passed;
+	size_t count;
+
 	pthread_mutex_lock(&graft_lock);
 	g->refs++;
+	count = passed_files(g, &passed);
 	if (!g->down) {
 		g->down = true;
 		if (g->active == 0)
 			close_descriptors(g);
 	}
 	unref_and_unlock(g);
+	passthrough_revoke(passed, count);
 }
 
 int graft_enter(struct graft *g)
@@ -191,7 +213,7 @@ struct graft_handle *graft_handle_new(struct graft_node *node, int fd, bool dire
 	}
 	h->graft = g;
 	h->fd = fd;
-	h->dir = directory ? node : NULL;
+	h->node = node;
 	h->dev = node->dev;
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_mutex_lock(&graft_lock);

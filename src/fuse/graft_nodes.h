@@ -45,6 +45,13 @@ struct graft_node {
 	unsigned int floor;
 	uint64_t floor_epoch;
 
+	/*
+	 * How the kernel does I/O on a file that is open: on all opens through the same backing
+	 * file, or on all by asking us. It allows no mixture. See graft_open.c.
+	 */
+	int32_t backing;	    /* 0: none */
+	unsigned int passed, plain; /* opens of either kind */
+
 	void *far; /* the graft's own, where it is far away */
 };
 
@@ -71,8 +78,9 @@ struct graft_handle {
 	struct graft *graft;
 	int fd;			 /* -1 once shut down */
 	bool live;		 /* as files_is_live() says */
-	struct graft_node *dir;	 /* of a directory; known to the kernel as long as this is open */
-	dev_t dev;		 /* of that directory */
+	bool passed;		 /* counted in node->passed, else in node->plain */
+	struct graft_node *node; /* known to the kernel as long as this is open */
+	dev_t dev;		 /* of that node */
 	struct files_list *list; /* of a directory, else NULL */
 	pthread_mutex_t lock;	 /* of `list` */
 };
@@ -108,6 +116,6 @@ void graft_nodes_moved(const struct graft_move *move);
 /* st_ino as shown: distinct between sandboxes, stable across mounts. */
 ino_t graft_shown_ino(const struct graft *g, dev_t dev, ino_t ino);
 
-/* Of a file in `node`'s graft, or of the directory `node`. Takes `fd` in any case; NULL: out of memory. */
+/* Of the file or directory `node`. Takes `fd` in any case; NULL: out of memory. */
 struct graft_handle *graft_handle_new(struct graft_node *node, int fd, bool directory);
 void graft_handle_free(struct graft_handle *h);

@@ -17,3 +17,6 @@ int graft_find(struct graft_node *dir, const char *name, mode_t type, struct fus
 
 /* The same for the file `fd` (O_PATH, owned from here) found as `name`. */
 int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, struct fuse_entry_param *ret);
+
+/* Whether the kernel does I/O on it without asking. */
+bool graft_passes(struct graft_node *node);

@@ -3,8 +3,10 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "core/waiter.h"
+#include "fuse/amend.h"
 #include "fuse/far_stale.h"
 #include "fuse/ops.h"
+#include "fuse/passthrough.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,6 +117,10 @@ int serve_mount(const struct serve_options *options, struct error *err)
 		serving.session = NULL;
 		return explain(options->mountpoint, err);
 	}
+	rc = amend_session(serving.session);
+	if (rc)
+		return error_errno(err, -rc, "MOUNT_FAILED", "libfuse takes no hooks");
+	passthrough_begin(serving.session, options->mountpoint, options->passthrough);
 	rc = far_stale_begin(serving.session);
 	return rc ? error_errno(err, -rc, "NO_THREAD", "no thread can be made") : 0;
 }

@@ -24,6 +24,7 @@ setup() {
 teardown() {
 	local bad=0
 	cd /
+	exec 7<&- 8<&- # of a test that failed: a mount in use would not end
 	[ -z "${BACKGROUND:-}" ] || kill "$BACKGROUND" 2>/dev/null || true
 	unmount_tree || bad=1
 	rm -rf --one-file-system "$T"

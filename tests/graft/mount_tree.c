@@ -1,15 +1,20 @@
 /*
  * mount_tree DIRECTORY MOUNTPOINT: shows a directory as fs/ does, and nothing else around it.
+ * PASSTHROUGH=off in the environment: the kernel asks for all data.
  * Says "ready" on stdout once mounted, "down" when SIGUSR1 ended the sandbox; ends when unmounted.
  */
+#include "fuse/amend.h"
 #include "fuse/graft.h"
+#include "fuse/passthrough.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,7 +40,6 @@ static struct graft_node *node(fuse_req_t req, fuse_ino_t ino)
 	}
 
 ON(lookup, (fuse_req_t req, fuse_ino_t ino, const char *name), req, n, name)
-ON(getattr, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, n, fi)
 ON(setattr, (fuse_req_t req, fuse_ino_t ino, struct stat *a, int set, struct fuse_file_info *fi), req, n, a,
    set, fi)
 ON(readlink, (fuse_req_t req, fuse_ino_t ino), req, n)
@@ -47,7 +51,6 @@ ON(symlink, (fuse_req_t req, const char *target, fuse_ino_t ino, const char *nam
 ON(open, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, n, fi)
 ON(create, (fuse_req_t req, fuse_ino_t ino, const char *name, mode_t mode, struct fuse_file_info *fi), req, n,
    name, mode, fi)
-ON(opendir, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, n, fi)
 ON(statfs, (fuse_req_t req, fuse_ino_t ino), req, n)
 ON(access, (fuse_req_t req, fuse_ino_t ino, int mask), req, n, mask)
 ON(setxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags),
@@ -71,6 +74,14 @@ static void on_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
 
 	if (to)
 		graft_rename(req, from, name, to, newname, flags);
+}
+
+static void on_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	conn->want |= conn->capable & FUSE_CAP_ATOMIC_O_TRUNC;
+	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	passthrough_init(conn);
 }
 
 static void on_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -130,13 +141,19 @@ static void on_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, 
 static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_readdir(req, size, off, fi, false);
+	if (fi->fh)
+		graft_readdir(req, size, off, fi, false);
+	else
+		fuse_reply_err(req, ESHUTDOWN);
 }
 
 static void on_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_readdir(req, size, off, fi, true);
+	if (fi->fh)
+		graft_readdir(req, size, off, fi, true);
+	else
+		fuse_reply_err(req, ESHUTDOWN);
 }
 
 static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -145,13 +162,40 @@ static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	graft_release(req, fi);
 }
 
+/* The root of a real mount is no sandbox's and can always be opened: so can this one, with nothing in it. */
+static atomic_bool down;
+
+static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct graft_node *n = node(req, ino);
+
+	if (n && ino == FUSE_ROOT_ID && down)
+		fuse_reply_attr(req, &(struct stat){.st_mode = S_IFDIR | 0755, .st_nlink = 2}, 0);
+	else if (n)
+		graft_getattr(req, n, fi);
+}
+
+static void on_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct graft_node *n = node(req, ino);
+
+	if (n && ino == FUSE_ROOT_ID && down)
+		fuse_reply_open(req, fi);
+	else if (n)
+		graft_opendir(req, n, fi);
+}
+
 static void on_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_releasedir(req, fi);
+	if (fi->fh)
+		graft_releasedir(req, fi);
+	else
+		fuse_reply_err(req, 0);
 }
 
 static const struct fuse_lowlevel_ops ops = {
+    .init = on_init,
     .lookup = on_lookup,
     .forget = on_forget,
     .forget_multi = on_forget_multi,
@@ -191,6 +235,7 @@ static void *shut_down_on_signal(void *signals)
 	int number;
 
 	sigwait(signals, &number);
+	down = true;
 	graft_shutdown(graft);
 	puts("down");
 	fflush(stdout);
@@ -200,10 +245,12 @@ static void *shut_down_on_signal(void *signals)
 static int serve(struct fuse_session *session, const char *mountpoint)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	const char *passthrough = getenv("PASSTHROUGH");
 	int r;
 
-	if (fuse_session_mount(session, mountpoint) != 0)
+	if (fuse_session_mount(session, mountpoint) != 0 || amend_session(session) != 0)
 		return 1;
+	passthrough_begin(session, mountpoint, !passthrough || strcmp(passthrough, "off") != 0);
 	puts("ready");
 	fflush(stdout);
 	fuse_loop_cfg_set_clone_fd(config, 1);

@@ -1,0 +1,32 @@
+/*
+ * What the kernel can do and libfuse 3.14 knows nothing of: requests and replies
+ * are amended on their way between the two.
+ *
+ *   O_TMPFILE            comes as a CREATE whose flags hold it
+ *   direct I/O and mmap  files opened for direct I/O can be mapped shared
+ *   passthrough          is agreed on in the reply to INIT; see passthrough.h
+ */
+#pragma once
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* After fuse_session_mount(), before the first request is read. 0 or -errno. */
+int amend_session(struct fuse_session *session);
+
+/*
+ * For the reply to INIT: the kernel is asked to pass file data through, if it offers that. To be called
+ * from the init operation.
+ */
+void amend_want_passthrough(void);
+/* Whether it was offered, and asked for. */
+bool amend_has_passthrough(void);
+
+/*
+ * The next reply this thread sends, one to OPEN or CREATE, names this backing file; 0: it names none. An
+ * error passes as it is.
+ */
+void amend_backing(int32_t id);

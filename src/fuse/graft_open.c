@@ -1,0 +1,189 @@
+/* fs/: opening files, and how the kernel is to do I/O on them. */
+#include "files/data.h"
+#include "files/walk.h"
+#include "fuse/graft.h"
+#include "fuse/graft_ops.h"
+#include "fuse/passthrough.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/*
+ * The kernel passes I/O on an inode through to one backing file for all of its
+ * opens, or asks us on all of them: the first open of a file decides, for as long
+ * as it is open. Our counts run ahead of the kernel's: it takes note of an open
+ * after our reply, and of a close before it tells us.
+ */
+
+static struct graft_handle *handle(const struct fuse_file_info *fi)
+{
+	return (struct graft_handle *)(uintptr_t)fi->fh;
+}
+
+/* Counts an open; whether it passes. With `id`, a backing file of its own for the case that there is none. */
+static bool join(struct graft_handle *h, int32_t id)
+{
+	struct graft_node *node = h->node;
+
+	if (!node->backing && !node->plain)
+		node->backing = id;
+	h->passed = node->backing && !h->live;
+	if (h->passed)
+		node->passed++;
+	else
+		node->plain++;
+	return h->passed;
+}
+
+static void choose_way(struct graft_handle *h)
+{
+	struct graft_node *node = h->node;
+	int32_t id = 0, used;
+	bool first;
+
+	pthread_mutex_lock(&graft_lock);
+	first = !node->backing && !node->plain && !h->live;
+	if (!first)
+		join(h, 0);
+	pthread_mutex_unlock(&graft_lock);
+	if (!first)
+		return;
+	/* By the node's descriptor: one that is open for writing would keep others from executing the file.
+	 */
+	id = passthrough_register(node->fd);
+	if (id < 0)
+		id = 0;
+	pthread_mutex_lock(&graft_lock);
+	join(h, id);
+	used = node->backing;
+	pthread_mutex_unlock(&graft_lock);
+	if (id && id != used)
+		passthrough_unregister(id);
+}
+
+static void leave_way(struct graft_handle *h)
+{
+	struct graft_node *node = h->node;
+	int32_t unused = 0;
+
+	pthread_mutex_lock(&graft_lock);
+	if (!h->passed) {
+		node->plain--;
+	} else if (--node->passed == 0) {
+		unused = node->backing;
+		node->backing = 0;
+	}
+	pthread_mutex_unlock(&graft_lock);
+	if (unused)
+		passthrough_unregister(unused);
+}
+
+bool graft_passes(struct graft_node *node)
+{
+	bool passes;
+
+	pthread_mutex_lock(&graft_lock);
+	passes = node->backing;
+	pthread_mutex_unlock(&graft_lock);
+	return passes;
+}
+
+static int32_t backing_of(const struct graft_handle *h)
+{
+	return h->passed ? h->node->backing : 0; /* stays as long as we are counted */
+}
+
+static int add_handle(struct graft_node *node, int fd, struct fuse_file_info *fi)
+{
+	struct graft_handle *h = graft_handle_new(node, fd, false);
+
+	if (!h)
+		return -ENOMEM;
+	h->live = files_is_live(fd);
+	choose_way(h);
+	fi->fh = (uintptr_t)h;
+	/*
+	 * Files of procfs have no size to go by. And where an appended byte lands only the
+	 * file system below knows, while the kernel would put it into its cache where it
+	 * believes the end to be.
+	 */
+	fi->direct_io = !h->passed && (h->live || fi->flags & O_APPEND);
+	fi->keep_cache = 0;
+	/* Every write was judged as it was done; but a close has the kernel write what mappings have changed.
+	 */
+	fi->noflush = h->passed || fi->direct_io || (fi->flags & O_ACCMODE) == O_RDONLY;
+	return 0;
+}
+
+static void drop_handle(struct graft_handle *h)
+{
+	leave_way(h);
+	graft_handle_free(h);
+}
+
+void graft_open(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi)
+{
+	bool changes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
+	struct graft *g = node->graft;
+	int r = changes ? graft_enter_to_change(g) : graft_enter(g);
+
+	if (r == 0) {
+		r = files_open(node->fd, fi->flags);
+		if (r >= 0)
+			r = add_handle(node, r, fi);
+		graft_leave(g);
+	}
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else if (passthrough_reply_open(req, fi, backing_of(handle(fi))) < 0)
+		drop_handle(handle(fi));
+}
+
+static int create(struct graft_node *dir, const char *name, mode_t mode, struct fuse_file_info *fi,
+		  struct fuse_entry_param *e)
+{
+	bool unnamed = (fi->flags & O_TMPFILE) == O_TMPFILE;
+	int fd =
+	    unnamed ? files_tmpfile(dir->fd, fi->flags, mode) : files_create(dir->fd, name, fi->flags, mode);
+	int path, r;
+
+	if (fd < 0)
+		return fd;
+	/* By the open file and not by its name, which the sandbox may have given to another one. */
+	path = open(files_self(fd).path, O_PATH | O_CLOEXEC);
+	r = path < 0 ? -errno : graft_entry(dir, name, S_IFREG, path, e);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	r = add_handle(graft_node(e->ino), fd, fi);
+	if (r < 0)
+		graft_forget(e->ino, 1);
+	return r;
+}
+
+void graft_create(fuse_req_t req, struct graft_node *dir, const char *name, mode_t mode,
+		  struct fuse_file_info *fi)
+{
+	struct graft *g = dir->graft;
+	struct fuse_entry_param e;
+	int r = graft_enter_to_change(g);
+
+	if (r == 0) {
+		r = create(dir, name, mode, fi, &e);
+		graft_leave(g);
+	}
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+	} else if (passthrough_reply_create(req, &e, fi, backing_of(handle(fi))) < 0) {
+		drop_handle(handle(fi));
+		graft_forget(e.ino, 1);
+	}
+}
+
+void graft_release(fuse_req_t req, struct fuse_file_info *fi)
+{
+	drop_handle(handle(fi));
+	fuse_reply_err(req, 0);
+}
