@@ -164,6 +164,7 @@ int snapshot_make(struct sandbox *s, const char *name, struct snapshot **ret, st
 	if (!n)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
 	*ret = n;
+	object_ref(&n->object);
 	the_mount.backend->ops->snapshot(the_mount.backend, n);
 	return 0;
 }
@@ -201,7 +202,7 @@ int snapshot_take(struct sandbox *s, const char *name, struct object **held, str
 		rc = snapshot_make(s, name, &n, err);
 	if (rc)
 		return rc;
-	*held = object_ref(&n->object);
+	*held = &n->object;
 	return judge(n, ret_wait, err);
 }
 

@@ -51,8 +51,8 @@ struct snapshot *snapshot_next(const struct sandbox *s, uint64_t after);
 int snapshot_seek(struct sandbox *s, struct list **ret_wait, struct error *err);
 
 /*
- * Begins to take one of a running sandbox, under `name`, or (NULL) the first free number. Borrowed in
- * *ret. -EOPNOTSUPP, -EINVAL, -EEXIST, -ESHUTDOWN, -EBUSY with a sentence.
+ * Begins to take one of a running sandbox, under `name`, or (NULL) the first free number. *ret is a
+ * reference. -EOPNOTSUPP, -EINVAL, -EEXIST, -ESHUTDOWN, -EBUSY with a sentence.
  */
 int snapshot_make(struct sandbox *s, const char *name, struct snapshot **ret, struct error *err);
 /*

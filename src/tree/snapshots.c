@@ -33,8 +33,16 @@ static int seek(const struct place *at, const char *name, struct list **ret_wait
 static int make(const struct place *at, const char *name, struct error *err)
 {
 	struct snapshot *n;
+	int rc = snapshot_make(at->sandbox, name, &n, err);
 
-	return snapshot_make(at->sandbox, name, &n, err);
+	if (rc)
+		return rc;
+	if (n->state == SNAPSHOT_FAILED) {
+		*err = n->why;
+		rc = -err->code;
+	}
+	object_unref(&n->object);
+	return rc;
 }
 
 static int drop(struct object *child, struct error *err)

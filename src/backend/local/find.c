@@ -1,5 +1,6 @@
 /* Sandboxes of earlier mounts: taken over when they live, deleted when they do not. */
 #include "backend/local/instance.h"
+#include "backend/local/snapshots.h"
 
 #include "base/log.h"
 #include "base/loop.h"
@@ -94,6 +95,7 @@ bool local_adopt(struct instance *i)
 		}
 		return false;
 	}
+	snapshots_adopt(i);
 	sandbox_connected(i->sandbox, pipe, i->spool);
 	i->socket = i->spool = -1;
 	log_info("took over sandbox %s (%s/%s)", i->meta.id, i->meta.session, i->meta.name);

@@ -103,6 +103,37 @@ static int make_ours(int target, int lower, bool network, struct error *err)
 	return rc;
 }
 
+int image_real_directory(int dir, const char *name, mode_t mode)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (S_ISDIR(st.st_mode))
+			return 0;
+		if (remove_tree(dir, name))
+			return -EIO;
+	}
+	return mkdirat(dir, name, mode) ? -errno : 0;
+}
+
+int image_again(int root, bool network, struct error *err)
+{
+	static const char *const ours[] = {"proc", "dev", "etc"};
+	int etc, rc;
+
+	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+		rc = image_real_directory(root, ours[i], 0755);
+		if (rc)
+			return fail(err, -rc, ours[i]);
+	}
+	etc = openat(root, "etc", OPEN_DIR | O_NOFOLLOW);
+	if (etc < 0)
+		return fail(err, errno, "etc");
+	rc = image_resolver(etc, network, err);
+	close(etc);
+	return rc;
+}
+
 static int make_and_open(int home, const char *name, struct error *err)
 {
 	int fd;

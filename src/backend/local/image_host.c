@@ -1,5 +1,6 @@
 /* Image "host": the host's /usr read-only, everything else the sandbox's own. */
 #include "backend/local/image.h"
+#include "backend/local/remove.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -83,6 +84,20 @@ static int make_directories(int root, struct error *err)
 	return 0;
 }
 
+/* Where something is bound, a link that the sandbox has put there would lead bwrap out of its root. */
+static int make_places(int root, struct error *err)
+{
+	static const char *const places[] = {"dev", "etc", "proc", "usr", "etc/ssl"};
+
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		int rc = image_real_directory(root, places[i], 0755);
+
+		if (rc)
+			return fail(err, -rc, places[i]);
+	}
+	return 0;
+}
+
 static int bind_system(int root, struct arguments *args, struct error *err)
 {
 	arguments_add(args, "--ro-bind", "/usr", "/usr", NULL);
@@ -96,8 +111,10 @@ static int bind_system(int root, struct arguments *args, struct error *err)
 		if (lstat(path, &st))
 			continue;
 		if (S_ISDIR(st.st_mode)) {
-			if (mkdirat(root, name, 0755))
-				return fail(err, errno, name);
+			int rc = image_real_directory(root, name, 0755);
+
+			if (rc)
+				return fail(err, -rc, name);
 			arguments_add(args, "--ro-bind", path, path, NULL);
 			continue;
 		}
@@ -105,7 +122,7 @@ static int bind_system(int root, struct arguments *args, struct error *err)
 		if (n <= 0)
 			continue;
 		target[n] = '\0';
-		if (symlinkat(target, root, name))
+		if (symlinkat(target, root, name) && errno != EEXIST)
 			return fail(err, errno, name);
 	}
 	return 0;
@@ -164,34 +181,39 @@ static bool keep_link(int etc, const char *name, int to)
 	       symlinkat(target, to, name) == 0;
 }
 
-static int take_entry(int etc, const char *name, int to, struct arguments *args, struct error *err)
+static int take_entry(int etc, const char *name, int to, bool again, struct arguments *args,
+		      struct error *err)
 {
 	char path[300];
 	struct stat st;
+	int rc;
 
 	if (matches(name, etc_files, sizeof etc_files / sizeof *etc_files))
-		return keep_link(etc, name, to) ? 0 : copy_file(etc, name, to, name, err);
+		return again || keep_link(etc, name, to) ? 0 : copy_file(etc, name, to, name, err);
 	if (!matches(name, etc_directories, sizeof etc_directories / sizeof *etc_directories) ||
 	    fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode))
 		return 0;
-	if (mkdirat(to, name, 0755))
-		return fail(err, errno, name);
+	rc = image_real_directory(to, name, 0755);
+	if (rc)
+		return fail(err, -rc, name);
 	snprintf(path, sizeof path, "/etc/%s", name);
 	arguments_add(args, "--ro-bind", path, path, NULL);
 	return 0;
 }
 
 /* Certificates, and never the private keys beside them. */
-static int take_certificates(int etc, int to, struct arguments *args, struct error *err)
+static int take_certificates(int etc, int to, bool again, struct arguments *args, struct error *err)
 {
 	struct stat st;
 
 	if (fstatat(etc, "ssl/certs", &st, 0) == 0 && S_ISDIR(st.st_mode)) {
-		if (mkdirat(to, "ssl/certs", 0755))
-			return fail(err, errno, "etc/ssl/certs");
+		int rc = image_real_directory(to, "ssl/certs", 0755);
+
+		if (rc)
+			return fail(err, -rc, "etc/ssl/certs");
 		arguments_add(args, "--ro-bind", "/etc/ssl/certs", "/etc/ssl/certs", NULL);
 	}
-	return copy_file(etc, "ssl/openssl.cnf", to, "ssl/openssl.cnf", err);
+	return again ? 0 : copy_file(etc, "ssl/openssl.cnf", to, "ssl/openssl.cnf", err);
 }
 
 static int write_fresh(int to, bool network, struct error *err)
@@ -214,22 +236,28 @@ static int write_fresh(int to, bool network, struct error *err)
 
 int image_network_files(int etc, bool network, struct error *err)
 {
+	int rc =
+	    image_write(etc, "hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n", err);
+
+	return rc ? rc : image_resolver(etc, network, err);
+}
+
+int image_resolver(int etc, bool network, struct error *err)
+{
 	int host, rc;
 
-	rc =
-	    image_write(etc, "hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n", err);
-	if (rc || !network)
-		return rc;
+	if (!network)
+		return 0;
 	host = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (host < 0)
 		return 0;
-	unlinkat(etc, "resolv.conf", 0);
+	remove_tree(etc, "resolv.conf");
 	rc = copy_file(host, "resolv.conf", etc, "resolv.conf", err);
 	close(host);
 	return rc;
 }
 
-static int fill_etc(int root, bool network, struct arguments *args, struct error *err)
+static int fill_etc(int root, bool network, bool again, struct arguments *args, struct error *err)
 {
 	int to = openat(root, "etc", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *etc = opendir("/etc");
@@ -237,11 +265,11 @@ static int fill_etc(int root, bool network, struct arguments *args, struct error
 	int rc = to < 0 ? fail(err, errno, "etc") : 0;
 
 	while (!rc && etc && (entry = readdir(etc)))
-		rc = take_entry(dirfd(etc), entry->d_name, to, args, err);
+		rc = take_entry(dirfd(etc), entry->d_name, to, again, args, err);
 	if (!rc && etc)
-		rc = take_certificates(dirfd(etc), to, args, err);
+		rc = take_certificates(dirfd(etc), to, again, args, err);
 	if (!rc)
-		rc = write_fresh(to, network, err);
+		rc = again ? image_resolver(to, network, err) : write_fresh(to, network, err);
 	if (etc)
 		closedir(etc);
 	if (to >= 0)
@@ -249,11 +277,11 @@ static int fill_etc(int root, bool network, struct arguments *args, struct error
 	return rc;
 }
 
-int image_host(int root, bool network, struct arguments *args, struct error *err)
+int image_host(int root, bool network, bool again, struct arguments *args, struct error *err)
 {
-	int rc = make_directories(root, err);
+	int rc = again ? make_places(root, err) : make_directories(root, err);
 
 	if (!rc)
 		rc = bind_system(root, args, err);
-	return rc ? rc : fill_etc(root, network, args, err);
+	return rc ? rc : fill_etc(root, network, again, args, err);
 }

@@ -2,6 +2,7 @@
 #include "backend/local/instance.h"
 
 #include "backend/local/remove.h"
+#include "backend/local/snapshots.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -39,6 +40,7 @@ struct instance *instance_new(struct local *l, struct sandbox *s)
 	i->local = l;
 	i->sandbox = s;
 	i->home = HOME_NONE;
+	list_init(&i->snapshots);
 	i->agent_fd = i->socket = i->spool = -1;
 	i->exit_code = -1;
 	i->handles = 1;
@@ -59,6 +61,7 @@ static void drop_handle(struct instance *i)
 
 	if (--i->handles)
 		return;
+	snapshots_free(i);
 	home_close(&i->home);
 	meta_free(&i->meta);
 	close_fd(&i->agent_fd);
@@ -259,13 +262,14 @@ void instance_kill(struct instance *i, uint32_t ms)
 
 static void remove_entries(struct instance *i)
 {
-	static const char *const entries[] = {"root",	    "upper",	     "work",	 "spool",
-					      "agent.sock", "meta.json.new", "meta.json"};
+	static const char *const entries[] = {"root",	   "upper",	 "work",	  "spool",    "links",
+					      "snapshots", "agent.sock", "meta.json.new", "meta.json"};
 	int rc;
 
 	/* meta.json goes near the end: until then the rest is recognisably ours. */
 	for (size_t n = 0; n < sizeof entries / sizeof *entries; n++) {
-		rc = remove_tree(i->home.dir, entries[n]);
+		rc = strcmp(entries[n], "snapshots") ? remove_tree(i->home.dir, entries[n])
+						     : snapshots_delete(i->home.dir);
 		if (rc) {
 			log_warn("%s/%s/%s: not removed: %s", i->local->store.path, i->meta.id, entries[n],
 				 strerror(-rc));
@@ -302,10 +306,21 @@ static void leave_done(void *arg)
 	instance_release(i);
 }
 
+void instance_idle(struct instance *i)
+{
+	void (*next)(struct instance *) = i->next;
+
+	if (--i->busy || i->noting || !next)
+		return;
+	i->next = NULL;
+	next(i);
+}
+
 void instance_remove(struct instance *i)
 {
 	i->phase = PHASE_LEAVING;
-	if (i->noting) {
+	if (i->noting || i->busy) {
+		snapshots_give_up(i);
 		i->next = instance_remove;
 		return;
 	}
@@ -336,7 +351,8 @@ void instance_keep(struct instance *i)
 		return;
 	}
 	i->phase = PHASE_LEAVING;
-	if (i->noting) {
+	if (i->noting || i->busy) {
+		snapshots_give_up(i);
 		i->next = instance_keep;
 		return;
 	}

@@ -5,7 +5,10 @@
 #include "backend/local/meta.h"
 #include "backend/local/store.h"
 
+#include "base/list.h"
+
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -46,6 +49,9 @@ struct instance {
 	bool noting;			  /* a pool thread writes meta.json */
 	bool note_again;		  /* it changed meanwhile */
 	void (*next)(struct instance *i); /* what has to wait for that: its removal or keeping; or NULL */
+	struct list snapshots;
+	unsigned busy;	   /* long jobs that use the home */
+	atomic_bool going; /* what takes long gives up */
 	uint32_t grace_ms;
 	int agent_fd;	    /* pidfd; -1: not running */
 	int socket, spool;  /* from launch until the pipe has them */
@@ -80,6 +86,9 @@ void instance_kill(struct instance *i, uint32_t ms);
 /* Core lock held; both end in sandbox_removed(), unless the instance has no sandbox. */
 void instance_remove(struct instance *i);
 void instance_keep(struct instance *i);
+
+/* Core lock held: one of the long jobs has ended; what waits for the last goes on. */
+void instance_idle(struct instance *i);
 
 /* Reports what is left in the store. Core lock held. */
 void local_find(struct backend *b);

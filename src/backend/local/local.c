@@ -2,7 +2,9 @@
 #include "backend/local/instance.h"
 
 #include "backend/local/image.h"
+#include "backend/local/long_work.h"
 #include "backend/local/seccomp.h"
+#include "backend/local/snapshots.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "channel/pipe.h"
@@ -65,6 +67,8 @@ static int local_check(struct backend *b, const struct config *c, struct error *
 	struct local *l = (struct local *)b;
 	int rc = image_check(config_text(c, CONFIG_IMAGE), err);
 
+	if (!rc)
+		rc = snapshot_check(&l->store, c, err);
 	if (!rc)
 		rc = check_network(config_text(c, CONFIG_NETWORK), err);
 	if (!rc)
@@ -145,7 +149,9 @@ static void local_start(struct backend *b, struct sandbox *s)
 	struct instance *i = prepare((struct local *)b, s);
 	struct error err;
 
-	if (i && loop_work(launch_work, launch_done, i) == 0) {
+	bool copies = config_text(sandbox_config(s), CONFIG_FROM)[0];
+
+	if (i && (copies ? long_work : loop_work)(launch_work, launch_done, i) == 0) {
 		sandbox_set_instance(s, i);
 		return;
 	}
@@ -174,6 +180,8 @@ static void local_stop(struct backend *b, struct sandbox *s, uint32_t grace_ms)
 	}
 	i->stopping = true;
 	i->grace_ms = ms;
+	if (i->phase == PHASE_LAUNCHING)
+		atomic_store(&i->going, true);
 	if (i->phase == PHASE_RUNNING)
 		instance_kill(i, ms);
 }
@@ -436,6 +444,9 @@ static const struct backend_ops local_ops = {
     .list = local_list,
     .attach = local_attach,
     .renamed = local_renamed,
+    .snapshot = local_snapshot,
+    .snapshot_remove = local_snapshot_remove,
+    .snapshot_root = local_snapshot_root,
     .root = local_root,
     .describe = local_describe,
     .close = local_close,

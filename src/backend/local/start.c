@@ -3,6 +3,7 @@
 
 #include "backend/local/image.h"
 #include "backend/local/launch.h"
+#include "backend/local/snapshots.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -161,7 +162,7 @@ static int make_root(struct instance *i, struct arguments *args)
 		if (mkdirat(i->home.dir, "root", 0755) || (root = openat(i->home.dir, "root", OPEN_DIR)) < 0)
 			return error_errno(&i->error, errno, errno == ENOSPC ? "NO_SPACE" : "IMAGE_FAILED",
 					   "cannot make the sandbox's root");
-		rc = image_host(root, network, args, &i->error);
+		rc = image_host(root, network, false, args, &i->error);
 		close(root);
 	} else {
 		rc = image_overlay(i->home.dir, image, network, &i->error);
@@ -212,6 +213,23 @@ static int launch_once(struct instance *i, const struct arguments *args, const c
 	i->meta.agent = run.agent;
 	i->meta.agent_started = process_started(run.agent);
 	return 0;
+}
+
+static int launch_fork(struct instance *i, int listener, int spool)
+{
+	struct arguments args;
+	bool layer;
+	int rc;
+
+	arguments_init(&args);
+	add_isolation(i, &args);
+	rc = fork_root(i, wants_network(&i->meta.config), &args, &layer);
+	arguments_kernel_files(&args);
+	if (!rc)
+		rc = launch_once(i, &args, layer ? config_text(&i->meta.config, CONFIG_IMAGE) : NULL,
+				 listener, spool);
+	arguments_free(&args);
+	return rc;
 }
 
 /* With an overlay, or where none can be mounted with a copy. */
@@ -295,7 +313,8 @@ int instance_launch(struct instance *i)
 	if (!rc)
 		rc = open_agent_ends(i, &listener, &spool);
 	if (!rc)
-		rc = launch_either(i, listener, spool);
+		rc = config_text(&i->meta.config, CONFIG_FROM)[0] ? launch_fork(i, listener, spool)
+								  : launch_either(i, listener, spool);
 	/* The agent alone holds them now: its end closes the socket and drops the lock. */
 	if (listener >= 0)
 		close(listener);

@@ -1,0 +1,15 @@
+/* What copy.h needs for a single file. */
+#pragma once
+
+#include "backend/local/copy.h"
+
+#include <sys/stat.h>
+
+/* Opens what O_PATH descriptor `held` is, also where the owner has taken his own rights away. Or -errno. */
+int copy_open(int held, const struct stat *st, int flags);
+
+/* Makes `name` in directory `to` a copy of the regular file `held`. 0 or -errno. */
+int copy_file(int held, const struct stat *st, int to, const char *name, struct copying *c);
+
+/* Extended attributes, owner, mode and times of one open file or directory to another. 0 or -errno. */
+int copy_attributes(int from, int to, const struct stat *st);
