@@ -390,7 +390,7 @@ bool tree_name_changes(const struct spot *s)
 	const struct node *n = s->node;
 
 	if (s->row == 1)
-		return s->object->kind >= OBJECT_PROCESS || s->by_id;
+		return (s->object->kind >= OBJECT_PROCESS && s->object->kind <= OBJECT_RECORD) || s->by_id;
 	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
 	return n->sink || n->stream || n->feed || n->compare || n->converse || tree_wants_fresh_number(s) ||
 	       (n->show && !n->submit);
