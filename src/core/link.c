@@ -3,6 +3,7 @@
 #include "core/events.h"
 #include "core/mount.h"
 #include "core/sandbox.h"
+#include "core/session.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -85,6 +86,8 @@ static int keep_output(struct sandbox *s, struct process *p, enum stream_number 
 	if (offset + len > p->start.spool_limit) /* an agent keeps to it; a mad one must not fill our disk */
 		return -EFBIG;
 	rc = stream_append(st, the_mount.settings.scratch, (const char *)data + skip, len - (size_t)skip);
+	if (rc == 0 && process_ended(p)) /* its end, which counts them, has overtaken them */
+		COUNT(s, output_bytes, len - skip);
 	if (rc == 0 && st->size - p->acknowledged[stream] >= OUTPUT_WINDOW / 4) {
 		p->acknowledged[stream] = st->size;
 		channel_have(s->channel, p->id, stream, st->size);

@@ -11,6 +11,7 @@
 
 /* Streams on one connection. What a server allows is less or more; curl opens another connection then. */
 #define STREAMS_MAX 1000
+#define NUDGE_MS    3u
 
 struct watcher {
 	struct list link;
@@ -106,7 +107,7 @@ static int on_timeout(CURLM *multi, long ms, void *arg)
 	struct endpoint *e = arg;
 
 	(void)multi;
-	if (!e->attached)
+	if (!e->timers)
 		return 0;
 	if (ms < 0)
 		uv_timer_stop(&e->timer);
@@ -150,6 +151,29 @@ void endpoint_settle(struct endpoint *e)
 		mark_done(e);
 	}
 	e->entered--;
+}
+
+/* --- Stalled uploads --- */
+
+static void on_nudge(uv_timer_t *timer)
+{
+	struct endpoint *e = container_of(timer, struct endpoint, nudge);
+
+	e->entered++;
+	list_each (l, &e->calls) {
+		struct call *c = container_of(l, struct call, link);
+
+		if (c->stalled && !c->done)
+			transfer_nudge(c);
+	}
+	e->entered--;
+	endpoint_settle(e);
+}
+
+void endpoint_stalled(struct endpoint *e)
+{
+	if (!uv_is_active((uv_handle_t *)&e->nudge))
+		uv_timer_start(&e->nudge, on_nudge, NUDGE_MS, 0);
 }
 
 /* --- Life --- */
@@ -211,7 +235,16 @@ int endpoint_open(const struct endpoint_options *o, struct endpoint **ret, struc
 
 static void timer_closed(uv_handle_t *handle)
 {
-	free_endpoint(container_of((uv_timer_t *)handle, struct endpoint, timer));
+	struct endpoint *e = handle->data;
+
+	if (--e->timers == 0)
+		free_endpoint(e);
+}
+
+static void close_timer(struct endpoint *e, uv_timer_t *timer)
+{
+	timer->data = e;
+	uv_close((uv_handle_t *)timer, timer_closed);
 }
 
 void endpoint_close(struct endpoint *e)
@@ -222,9 +255,9 @@ void endpoint_close(struct endpoint *e)
 	e->multi = NULL;
 	while (!list_empty(&e->watchers))
 		drop_watcher(container_of(e->watchers.next, struct watcher, link));
-	if (e->attached) {
-		e->attached = false;
-		uv_close((uv_handle_t *)&e->timer, timer_closed);
+	if (e->timers) {
+		close_timer(e, &e->timer);
+		close_timer(e, &e->nudge);
 	} else {
 		free_endpoint(e);
 	}

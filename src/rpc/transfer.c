@@ -18,7 +18,13 @@
 #define DEAD_MS	       20000u	  /* a connection on which nothing is acknowledged for so long is dead */
 #define KEEPALIVE_S    10L
 #define RESTARTS_MAX   5
+#define UPLOAD_BUFFER  65536u /* of curl, for each upload */
 
+/*
+ * libcurl 7.88, when HTTP/2 does not take what it has read here at once, asks for
+ * more to fill its buffer; told to wait, it forgets to send what it has. The room
+ * it offers gives it away.
+ */
 static size_t on_read(char *ret, size_t size, size_t count, void *arg)
 {
 	struct call *c = arg;
@@ -26,6 +32,9 @@ static size_t on_read(char *ret, size_t size, size_t count, void *arg)
 
 	if (!left && !c->out_ended) {
 		c->out_waits = true;
+		c->stalled = room < UPLOAD_BUFFER;
+		if (c->stalled)
+			endpoint_stalled(c->endpoint);
 		return CURL_READFUNC_PAUSE;
 	}
 	if (left > room)
@@ -213,6 +222,7 @@ static bool set_request(struct call *c, uint32_t timeout_ms)
 		SET(CURLOPT_POSTFIELDS, c->out.data);
 	} else {
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
+		SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
 		SET(CURLOPT_READFUNCTION, on_read);
 		SET(CURLOPT_READDATA, c);
 	}
@@ -233,9 +243,10 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 	struct endpoint *e = c->endpoint;
 	char url[512];
 
-	if (!e->attached) {
+	if (!e->timers) {
 		uv_timer_init(loop_uv(), &e->timer);
-		e->attached = true;
+		uv_timer_init(loop_uv(), &e->nudge);
+		e->timers = 2;
 	}
 	if (snprintf(url, sizeof url, "%s/%s", e->url, method) >= (int)sizeof url)
 		return -ENAMETOOLONG;
@@ -257,6 +268,12 @@ void transfer_resume(struct call *c)
 		c->in_waits = false;
 	/* May call on_write() at once, but tells nobody: news are told from the loop. */
 	curl_easy_pause(c->easy, (out_waits ? CURLPAUSE_SEND : 0) | (c->in_waits ? CURLPAUSE_RECV : 0));
+}
+
+void transfer_nudge(struct call *c)
+{
+	c->stalled = false;
+	curl_easy_pause(c->easy, c->in_waits ? CURLPAUSE_RECV : CURLPAUSE_CONT);
 }
 
 /* What tells connections apart: the port at our end; 0 where there is none yet. */

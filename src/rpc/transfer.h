@@ -9,8 +9,8 @@
 
 struct endpoint {
 	CURLM *multi;
-	uv_timer_t timer;
-	bool attached;	  /* the timer is the loop's */
+	uv_timer_t timer, nudge;
+	unsigned timers;  /* of these, the loop's */
 	unsigned entered; /* inside curl: calls must not be started or ended */
 	struct list calls, ready, watchers;
 	char *url;
@@ -35,6 +35,7 @@ struct call {
 	struct buf out;
 	size_t sent; /* bytes at the start of `out` that curl has taken */
 	bool out_ended, out_waits;
+	bool stalled;  /* curl kept bytes when it was told to wait */
 	bool was_full; /* `writable` is due once there is room */
 	/* In */
 	struct buf in;
@@ -56,11 +57,15 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms);
 bool transfer_restart(struct call *c);
 /* Tells curl that what it waited for may be there now. */
 void transfer_resume(struct call *c);
+/* Asks curl to look again for what it has to send. */
+void transfer_nudge(struct call *c);
 /* Takes it away from curl and frees what it had. */
 void transfer_free(struct call *c);
 
 /* After curl was entered: tells all calls their news. */
 void endpoint_settle(struct endpoint *e);
+/* Some call has `stalled`: it is nudged soon. */
+void endpoint_stalled(struct endpoint *e);
 /* Puts it on the list of those with news. */
 void call_has_news(struct call *c);
 /* What is new with it. May free it. */

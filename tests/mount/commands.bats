@@ -216,7 +216,7 @@ load helpers
 	reads "$B/wait" '125\n'
 	reads "$B/status" 'canceled\n'
 	reads "$B/stdout" 'begun\n'
-	state_is terminated
+	eventually 40 state_is terminated
 	fails 'Invalid argument' put "$B/ctl" frobnicate
 	grep -q frobnicate "$B/error"
 }

@@ -13,7 +13,7 @@ keeps() {
 	keeps cwd /tmp
 	keeps cwd /var
 	: >"$B/config/cwd"
-	same '/workspace' "$(inside pwd)"
+	same "$HERE" "$(inside pwd)"
 }
 
 @test "> replaces, >> appends lines to env and tags" {
@@ -94,6 +94,7 @@ keeps() {
 }
 
 @test "good values in their several spellings" {
+	local_only 'settings of its own'
 	local pair
 	# A limit that cannot be kept on this machine is refused as such, not as a bad value.
 	for pair in 'memory 512M' 'memory 4Gi' 'memory 1073741824' 'cpu 2' 'cpu 0.5' 'cpu 500m' 'pids 100'; do
@@ -106,6 +107,7 @@ keeps() {
 }
 
 @test "what the local backend does not have is refused, not ignored" {
+	local_only 'settings of its own'
 	put "$B/config/gpu" 1 2>"$T/refused" || true
 	if [ ! -s "$T/refused" ]; then
 		put "$B/cmd" 'echo must not run'
@@ -121,6 +123,7 @@ keeps() {
 }
 
 @test "command: the sandbox's main process, its output in logs" {
+	local_only 'logs have tests of their own there'
 	put "$B/config/command" 'echo main is up; sleep 1000'
 	put "$B/ctl" start
 	same 'main is up' "$(timeout 10 head -n 1 "$B/logs")"
@@ -129,6 +132,7 @@ keeps() {
 }
 
 @test "a main process that ends well completes its sandbox" {
+	local_only 'logs have tests of their own there'
 	put "$B/config/command" 'echo bye'
 	put "$B/ctl" start
 	eventually 40 state_is completed
@@ -154,6 +158,7 @@ keeps() {
 }
 
 @test "network: none has a loopback at most, host is the host's" {
+	local_only 'settings of its own'
 	same lo "$(echo $(inside "tail -n +3 /proc/net/dev | cut -d: -f1"))"
 	mkdir "$S/net"
 	put "$S/net/config/network" host
@@ -162,6 +167,7 @@ keeps() {
 }
 
 @test "image: a directory with a root file system, which is never written to" {
+	local_only 'settings of its own'
 	make_image
 	local before
 	before=$(find "$T/image" -printf '%p %s %m %T@\n' | sort | sha256sum)
@@ -178,6 +184,7 @@ keeps() {
 }
 
 @test "limits are kept, or their lack is an error: never silence" {
+	local_only 'settings of its own'
 	put "$B/config/pids" 40
 	put "$B/cmd" 'for i in $(seq 200); do sleep 5 & done 2>/dev/null; grep -lx sleep /proc/[0-9]*/comm | wc -l'
 	if [ "$(timeout 30 cat "$B/wait")" = 125 ]; then

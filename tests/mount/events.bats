@@ -23,7 +23,10 @@ ended() { # NAME: the event of a command's end
 	jq -es 'map(.seq) | . == sort and (unique | length) == length' "$T/log"
 	jq -es 'map(select(.event == "process") | .process) | unique == ["1"]' "$T/log"
 	jq -es 'map(select(.exit_code)) | length == 1 and .[0].exit_code == 7' "$T/log"
-	jq -es --arg id "$(cat "$B/id")" 'map(select(.event != "session")) | all(.session == "s" and .sandbox == "box" and .id == $id)' "$T/log"
+	jq -es 'map(select(.event != "session")) | all(.session == "s" and .sandbox == "box")' "$T/log"
+	# A remote sandbox gets its id from the service.
+	jq -es --arg id "$(cat "$B/id")" --arg backend "$BACKEND" 'map(select(.event != "session")) | if $backend == "local" then . else .[-3:] end |
+		all(.id == $id)' "$T/log"
 	jq -es 'map(.time) | . == sort and all(test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\\.[0-9]{3}Z$"))' "$T/log"
 }
 

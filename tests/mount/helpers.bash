@@ -4,6 +4,9 @@
 #   $T  a directory of this test alone    $M  the mount point      $STATE  its -o state_dir
 #   $S  the session $M/s                  $B  the sandbox $S/box (not started yet)
 #
+# BACKEND=aviato puts the remote service in place of local: (gateway.bash). A test that is about local: alone
+# says so by local_only.
+#
 # Nothing here sleeps in the hope that something has happened: `eventually` asks until a deadline.
 
 ROOT=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
@@ -13,6 +16,9 @@ PYTHON=/usr/bin/python3
 [ -x $PYTHON ] || PYTHON=python3
 export AVIATOFS PYTHON
 BACKGROUND=()
+BACKEND=${BACKEND:-local}
+SOURCE=${SOURCE:-local:}
+export HERE=/workspace # where commands start
 
 setup() {
 	prepare
@@ -48,7 +54,7 @@ teardown() {
 # shellcheck disable=SC2120 # most mounts need no options
 # mount_up [OPTION...]: returns when it answers, as aviatofs promises.
 mount_up() {
-	timeout 30 "$AVIATOFS" local: "$M" -o "state_dir=$STATE${MOUNT_OPTIONS:+,$MOUNT_OPTIONS}" "$@" 3>&- 4>&-
+	timeout 30 "$AVIATOFS" "$SOURCE" "$M" -o "state_dir=$STATE${MOUNT_OPTIONS:+,$MOUNT_OPTIONS}" "$@" 3>&- 4>&-
 }
 
 mounted() {
@@ -56,7 +62,7 @@ mounted() {
 }
 
 daemon_pid() {
-	pgrep -o -f -- "^$AVIATOFS local: $M( |\$)"
+	pgrep -o -f -- "^$AVIATOFS $SOURCE $M( |\$)"
 }
 
 gone() {
@@ -100,6 +106,10 @@ no_processes() {
 }
 
 fail_if_left_behind() {
+	left_on_this_machine
+}
+
+left_on_this_machine() {
 	local bad=0
 	eventually 40 no_processes || {
 		bad=1
@@ -120,6 +130,10 @@ fail_if_left_behind() {
 
 # Whatever happened, the next test starts on a clean machine.
 sweep() {
+	sweep_this_machine
+}
+
+sweep_this_machine() {
 	local pids
 	pids=$(our_processes)
 	# shellcheck disable=SC2086 # a list
@@ -140,6 +154,16 @@ agents() {
 		esac
 	done
 	true
+}
+
+# $B dies, with all that is in it, and not by our doing.
+kill_sandbox() {
+	local pid
+	for pid in $(our_processes); do
+		[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = bwrap ] && kill -KILL "$pid"
+	done
+	# shellcheck disable=SC2046 # a list
+	kill -KILL $(agents) 2>/dev/null || true
 }
 
 # --- commands ---
@@ -256,6 +280,11 @@ commit() {
 	FILE=$1 TEXT=$2 errno_of 'fd = os.open(os.environ["FILE"], os.O_WRONLY); os.write(fd, os.environ["TEXT"].encode()); os.close(fd)'
 }
 
+# local_only WHY: for the first line of a test.
+local_only() {
+	[ "$BACKEND" = local ] || skip "local: alone: $1"
+}
+
 as_root() {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 }
@@ -274,3 +303,6 @@ make_image() {
 	done
 	echo 'from the image' >"$T/image/etc/motd"
 }
+
+# shellcheck source=tests/mount/gateway.bash
+[ "$BACKEND" = local ] || source "$ROOT/tests/mount/gateway.bash"

@@ -121,6 +121,7 @@ connected() {
 	wait $reader || true
 	same before "$(cat "$T/got")"
 	grep -q 'Input/output error' "$T/said"
+	[ "$BACKEND" = local ] || return 0 # a remote sandbox outlives its agent, and gets another
 	[[ $(cat "$B/state") == @(failed|terminated) ]]
 	[ -s "$B/error" ]
 	same ESHUTDOWN "$(errno_of "os.write(os.open('$B/cmd', os.O_WRONLY), b'echo x')")"
@@ -128,13 +129,9 @@ connected() {
 
 @test "the sandbox is killed from outside: ended commands keep their results" {
 	same kept "$(inside 'echo kept')"
-	local bwrap
 	put "$B/cmd" 'sleep 1000'
 	eventually 40 status_is "$B" running
-	for bwrap in $(our_processes); do
-		[ "$(cat "/proc/$bwrap/comm" 2>/dev/null)" = bwrap ] && kill -KILL "$bwrap"
-	done
-	kill -KILL $(agents) 2>/dev/null || true
+	kill_sandbox
 	reads "$B/wait" '125\n'
 	reads "$B/proc/1/stdout" 'kept\n'
 	reads "$B/proc/1/wait" '0\n'
@@ -145,6 +142,7 @@ connected() {
 }
 
 @test "agent and daemon are both killed: the next mount says so, and lets it be removed" {
+	local_only 'a remote sandbox outlives its agent, and gets another'
 	put "$B/cmd" 'echo before; sleep 1000'
 	same before "$(timeout 10 head -n 1 "$B/stdout")"
 	local agent

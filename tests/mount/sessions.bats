@@ -17,11 +17,11 @@ teardown() {
 other_up() {
 	M2=$T/mnt2
 	mkdir -p "$M2"
-	timeout 30 "$AVIATOFS" local: "$M2" -o "state_dir=$STATE" "$@" 3>&- 4>&-
+	timeout 30 "$AVIATOFS" "$SOURCE" "$M2" -o "state_dir=$STATE" "$@" 3>&- 4>&-
 }
 
 other_pid() {
-	pgrep -o -f -- "^$AVIATOFS local: $T/mnt2( |\$)"
+	pgrep -o -f -- "^$AVIATOFS $SOURCE $T/mnt2( |\$)"
 }
 
 other_down() {
@@ -50,6 +50,7 @@ listed() {
 }
 
 @test "every sandbox of the mount stands under its id, as a directory with all its files" {
+	local_only 'a remote sandbox gets its id from the service, when it starts'
 	local id by
 	id=$(cat "$B/id")
 	by=$M/.ctl/sandboxes/$id
@@ -57,8 +58,8 @@ listed() {
 	[ -d "$by" ] && [ ! -L "$by" ]
 	same unstarted "$(cat "$by/state")"
 	put "$by/cmd" 'echo by its id; pwd'
-	reads "$B/stdout" 'by its id\n/workspace\n'
-	reads "$by/stdout" 'by its id\n/workspace\n'
+	reads "$B/stdout" 'by its id\n%s\n' "$HERE"
+	reads "$by/stdout" 'by its id\n%s\n' "$HERE"
 	same "$(LC_ALL=C ls -A "$B")" "$(LC_ALL=C ls -A "$by")"
 	mkdir "$by/proc/named"
 	put "$B/proc/named/cmd" 'exit 3'
@@ -97,6 +98,7 @@ listed() {
 }
 
 @test "what another mount left is listed, and a look at it attaches" {
+	local_only 'the remote service tells of its commands when it is first used'
 	other_leaves one
 	listed "$ID"
 	# No session of theirs has come up here, and nothing was started or ended.
@@ -126,6 +128,7 @@ listed() {
 }
 
 @test "a sandbox of a living mount is not ours to have" {
+	local_only 'the remote service tells at the first use whose it is'
 	other_up
 	mkdir "$M2/theirs" "$M2/theirs/one"
 	put "$M2/theirs/one/cmd" :
@@ -141,6 +144,7 @@ listed() {
 }
 
 @test "many look-ups at once attach once" {
+	local_only 'the remote service tells of its commands when it is first used'
 	other_leaves one
 	local i
 	for i in {1..20}; do
@@ -155,6 +159,7 @@ listed() {
 }
 
 @test "adopt: a session takes over what another mount left, with its commands, under its old name" {
+	local_only 'the remote service tells of its commands when it is first used'
 	other_leaves one
 	ls "$S" >/dev/null # the kernel remembers that list
 	put "$S/.ctl/ctl" "adopt $ID"
@@ -181,6 +186,7 @@ listed() {
 }
 
 @test "adopt under another name, and beside one of the same name" {
+	local_only 'the remote service tells of its commands when it is first used'
 	other_leaves box
 	put "$S/.ctl/ctl" "adopt $ID"
 	same "$(printf '%s\n' "$ID" box | sort | xargs)" "$(echo $(ls "$S"))"
@@ -194,6 +200,7 @@ listed() {
 }
 
 @test "adopt: what is not there, or not to be had" {
+	local_only 'the remote service tells at the first use whose it is'
 	local id
 	for id in none ../../etc 0123456789abcdef "$(printf 'x%.0s' {1..100})" .; do
 		fails 'No such file' put "$S/.ctl/ctl" "adopt $id"
@@ -217,6 +224,7 @@ listed() {
 }
 
 @test "close ends all sandboxes, waits for it, and happens once" {
+	local_only 'the service ends what runs in a sandbox by KILL'
 	mkdir "$S/two" "$S/three"
 	put "$B/cmd" 'trap "echo bye; exit 5" TERM; sleep 1000 & wait'
 	put "$S/two/cmd" 'sleep 1000'

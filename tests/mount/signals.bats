@@ -6,7 +6,7 @@ load helpers
 # The pids of sleeping programs in the sandbox.
 sleepers() {
 	mkdir -p "$B/proc/look"
-	put "$B/proc/look/cmd" 'grep -lx sleep /proc/[0-9]*/comm || true'
+	put "$B/proc/look/cmd" 'LC_ALL=C grep -la "^sleep.1000" /proc/[0-9]*/cmdline || true'
 	cat "$B/proc/look/stdout"
 	finish "$B/proc/look"
 	rmdir "$B/proc/look"

@@ -117,7 +117,7 @@ while True: os.write(fd, b"x" * 65536)' "$B/stdin" >"$T/said$signal"
 		within 20 eventually 40 gone $pid
 	done
 	exec 7>&-
-	reads "$B/status" 'running\n'
+	eventually 40 status_is "$B" running
 }
 
 @test "O_NONBLOCK: EAGAIN when the command does not read" {
