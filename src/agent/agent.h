@@ -32,6 +32,7 @@ struct process;
 struct watch {
 	int fd;
 	void (*ready)(struct agent *a, struct watch *w, uint32_t events);
+	int loop; /* the epoll it is in, and 1; 0: none */
 };
 
 /* One output stream of a process: its pipe and its spool file. */

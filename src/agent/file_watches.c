@@ -126,7 +126,7 @@ static bool begin(struct agent *a)
 
 	if (w->fd >= 0)
 		return true;
-	*w = (struct watch){inotify_init1(IN_NONBLOCK | IN_CLOEXEC), on_notify};
+	*w = (struct watch){.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), .ready = on_notify};
 	if (w->fd >= 0 && watch_add(a, w, EPOLLIN))
 		watch_close(w);
 	return w->fd >= 0;

@@ -39,7 +39,10 @@ static int control(struct agent *a, struct watch *w, int op, uint32_t events)
 {
 	struct epoll_event e = {.events = events, .data.ptr = w};
 
-	return epoll_ctl(a->epoll, op, w->fd, &e) ? -errno : 0;
+	if (epoll_ctl(a->epoll, op, w->fd, &e))
+		return -errno;
+	w->loop = op == EPOLL_CTL_DEL ? 0 : a->epoll + 1;
+	return 0;
 }
 
 int watch_add(struct agent *a, struct watch *w, uint32_t events)
@@ -59,7 +62,13 @@ void watch_pause(struct agent *a, struct watch *w)
 
 void watch_close(struct watch *w)
 {
-	/* Ours is the last descriptor of the file, so closing takes it out of the loop as well. */
+	/*
+	 * Closing alone would not do: a child that is about to execute has copies of our descriptors,
+	 * and we run on before they are closed. Until then the file stays in the loop.
+	 */
+	if (w->loop)
+		epoll_ctl(w->loop - 1, EPOLL_CTL_DEL, w->fd, NULL);
+	w->loop = 0;
 	if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
@@ -113,7 +122,8 @@ static int signals_init(struct agent *a)
 		sigaddset(&wanted, SIGINT);
 		sigaddset(&wanted, SIGHUP);
 	}
-	a->signals = (struct watch){signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK), on_signals};
+	a->signals.fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
+	a->signals.ready = on_signals;
 	return a->signals.fd < 0 ? -errno : watch_add(a, &a->signals, EPOLLIN);
 }
 
@@ -151,7 +161,7 @@ int agent_init(struct agent *a, const struct options *o)
 
 	*a = (struct agent){
 	    .epoll = epoll_create1(EPOLL_CLOEXEC),
-	    .listener = {o->listener, connection_accept},
+	    .listener = {.fd = o->listener, .ready = connection_accept},
 	    .signals = {.fd = -1},
 	    .spool = o->spool,
 	    .root = o->root,
