@@ -42,13 +42,20 @@ AGENT_SOURCES := $(wildcard src/agent/*.c) src/channel/frame.c src/channel/proto
                  src/channel/file_reply.c $(wildcard src/files/*.c) src/base/buf.c src/base/error.c
 AGENT_OBJECTS := $(AGENT_SOURCES:src/%.c=$(BUILD)/agent-obj/%.o)
 
-all: $(BUILD)/aviatofs $(BUILD)/aviatofs-agent
+RUNNER_SOURCES := src/runner/main.c $(filter-out src/client/wait.c,$(wildcard src/client/*.c)) src/base/buf.c
+RUNNER_OBJECTS := $(RUNNER_SOURCES:src/%.c=$(BUILD)/agent-obj/%.o)
+
+all: $(BUILD)/aviatofs $(BUILD)/aviatofs-agent $(BUILD)/aviatofs-run
 
 $(BUILD)/aviatofs: $(OBJECTS) $(MAIN_OBJECTS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # The agent runs in any image, so it brings its own libc.
 $(BUILD)/aviatofs-agent: $(AGENT_OBJECTS)
+	$(AGENT_CC) $(AGENT_CFLAGS) $(AGENT_LDFLAGS) -o $@ $^
+
+# This one begins anew for each command, so it has no libraries to look for.
+$(BUILD)/aviatofs-run: $(RUNNER_OBJECTS)
 	$(AGENT_CC) $(AGENT_CFLAGS) $(AGENT_LDFLAGS) -o $@ $^
 
 $(BUILD)/obj/%.o: src/%.c
@@ -64,6 +71,7 @@ include tests/tests.mk
 install: all
 	install -D -m 755 $(BUILD)/aviatofs $(DESTDIR)$(PREFIX)/bin/aviatofs
 	install -D -m 755 $(BUILD)/aviatofs-agent $(DESTDIR)$(PREFIX)/libexec/aviatofs/aviatofs-agent
+	install -D -m 755 $(BUILD)/aviatofs-run $(DESTDIR)$(PREFIX)/libexec/aviatofs/aviatofs-run
 	install -D -m 644 docs/aviatofs.1 $(DESTDIR)$(PREFIX)/share/man/man1/aviatofs.1
 	install -d $(DESTDIR)$(PREFIX)/sbin
 	ln -sf ../bin/aviatofs $(DESTDIR)$(PREFIX)/sbin/mount.aviatofs

@@ -64,6 +64,20 @@ static int open_err(struct stream *st)
 	return open_spool(container_of(st, struct process, streams[STREAM_ERR]), STREAM_ERR);
 }
 
+/* As src/client names its own: "run-", a pid, "-", a number. */
+static bool is_passing(const char *name)
+{
+	static const char digits[] = "0123456789";
+	size_t first, second;
+
+	if (strncmp(name, "run-", 4) != 0)
+		return false;
+	name += 4;
+	first = strspn(name, digits);
+	second = name[first] == '-' ? strspn(name + first + 1, digits) : 0;
+	return first && second && !name[first + 1 + second];
+}
+
 static struct process *new_process(struct sandbox *s, const char *name)
 {
 	struct process *p = calloc(1, sizeof *p);
@@ -74,6 +88,7 @@ static struct process *new_process(struct sandbox *s, const char *name)
 	stream_init(&p->streams[STREAM_ERR], open_err);
 	sink_init(&p->input);
 	list_init(&p->enders);
+	p->passing = is_passing(name);
 	inbox_init(&p->inbox, &p->object);
 	if (object_add(&p->object, OBJECT_PROCESS, &s->object, name, destroy)) {
 		free(p);
@@ -163,7 +178,8 @@ int process_submit(struct sandbox *s, struct process *named, struct start *start
 	p->committed_ns = now_ns();
 	sandbox_register_process(s, p, ++s->last_id);
 	sandbox_count_command(s);
-	sandbox_set_latest(s, p);
+	if (!p->passing)
+		sandbox_set_latest(s, p);
 	if (rc) {
 		process_finish(p, PROCESS_FAILED, 0, failure);
 	} else {
@@ -274,7 +290,7 @@ void process_drop(struct process *p)
 {
 	struct sandbox *s = process_sandbox(p);
 
-	if (p->numbered && process_ended(p))
+	if ((p->numbered || p->passing) && process_ended(p))
 		s->kept_ended--;
 	object_ref(&p->object);
 	object_remove(&p->object);
@@ -343,7 +359,8 @@ struct process *process_adopt(struct sandbox *s, uint32_t id, struct report *r)
 		s->last_number = strtoull(name, NULL, 10);
 	if (id > s->last_id)
 		s->last_id = id;
-	if (id != MAIN_ID && (!s->latest || id > s->latest->id)) /* ids follow the order of the commands */
+	if (id != MAIN_ID && !p->passing &&
+	    (!s->latest || id > s->latest->id)) /* ids follow the order of the commands */
 		sandbox_set_latest(s, p);
 	process_resume(p, r);
 	return p;

@@ -35,6 +35,7 @@ struct process {
 	bool reported;	  /* the agent has told of it on the present channel */
 	uint64_t signals; /* to be sent when the agent is in reach again: bit N-1 for signal N */
 	bool numbered;	  /* named by us: may be pruned once ended */
+	bool passing;	  /* run-PID-N, of `run`: never the latest, and pruned too once nobody has it open */
 	struct start start;
 	struct stream streams[STREAMS];
 	uint64_t acknowledged[STREAMS]; /* HAVE sent up to there */

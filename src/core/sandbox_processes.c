@@ -54,6 +54,11 @@ void sandbox_set_latest(struct sandbox *s, struct process *p)
 	s->latest = (struct process *)object_ref(&p->object);
 }
 
+static bool may_go(const struct process *p)
+{
+	return process_ended(p) && (p->numbered || (p->passing && p->object.refs == 1));
+}
+
 static void prune(struct sandbox *s)
 {
 	while (s->kept_ended > PROCESSES_KEPT) {
@@ -62,7 +67,7 @@ static void prune(struct sandbox *s)
 		list_each (pos, &s->object.children) {
 			struct process *p = (struct process *)container_of(pos, struct object, sibling);
 
-			if (p->numbered && process_ended(p) && p != s->latest) {
+			if (may_go(p) && p != s->latest) {
 				oldest = p;
 				break;
 			}
@@ -108,7 +113,7 @@ void sandbox_process_ended(struct sandbox *s, struct process *p)
 		COUNT(s, failures, 1);
 	}
 	COUNT(s, output_bytes, p->streams[STREAM_OUT].size + p->streams[STREAM_ERR].size);
-	if (p->numbered && p->object.listed) {
+	if ((p->numbered || p->passing) && p->object.listed) {
 		s->kept_ended++;
 		prune(s);
 	}

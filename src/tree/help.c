@@ -17,6 +17,7 @@ static const struct {
     {"cat work/box/stdout", "its output, live, until it ends; stderr likewise"},
     {"cat work/box/wait", "waits; its exit code (124 timeout, 125 not run or unknown)"},
     {"cat work/box/status", "how it is, without waiting"},
+    {"work/box/run pwd", "as if it ran here: streams, signals, exit status"},
     {"cp ~/a.c work/box/fs/workspace/", "its files; commands start in /workspace"},
     {"mkdir work/box/proc/sorted", "a command by name, beside others: same files, and ctl"},
     {"printf 'b\\na\\n' > work/box/proc/sorted/stdin", "input, before its cmd"},

@@ -68,6 +68,7 @@ struct node {
 	int arg;
 	/* Whether this mount has it at all; NULL: with every backend. */
 	bool (*offered)(const struct backend_ops *ops);
+	bool constant; /* the same text for ever: the kernel may keep what it knows of it */
 	/* text, rendered at open; true sizes come from rendering at stat */
 	int (*show)(const struct place *at, struct buf *out);
 	int (*store)(const struct place *at, const char *text, struct error *err);

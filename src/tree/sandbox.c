@@ -1,5 +1,6 @@
 /* A sandbox's directory: the latest command, the sandbox itself, and doors to the rest. */
 #include "tree/process_rows.h"
+#include "tree/run.h"
 
 #include "core/main_log.h"
 
@@ -83,6 +84,8 @@ static int sandbox_ctl(const struct place *at, const char *line, struct error *e
 
 const struct node sandbox_rows[] = {
     PROCESS_ROWS,
+    {"run", 0555, "a program: `run ARGV...` runs that in the sandbox, as if it ran here", .show = run_show,
+     .constant = true},
     {"proc", 0755, "a directory per command; mkdir NAME declares one of that name", .children = &processes,
      .result = true},
     {"ctl", 0200, "verbs: start, stop [SECONDS], snapshot [NAME]", .store = sandbox_ctl, .waits = true},

@@ -1,5 +1,7 @@
 #include "tree/tree.h"
 
+#include "tree/run.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +74,7 @@ static void flatten(struct flat *f, const struct node *n, unsigned parent)
 void tree_init(void)
 {
 	config_rows_init();
+	run_init();
 	for (int kind = 0; kind < OBJECT_KINDS; kind++) {
 		flats[kind].count = 0;
 		flatten(&flats[kind], &roots[kind], 1);
@@ -391,6 +394,8 @@ bool tree_name_changes(const struct spot *s)
 
 	if (s->row == 1)
 		return (s->object->kind >= OBJECT_PROCESS && s->object->kind <= OBJECT_RECORD) || s->by_id;
+	if (n->constant)
+		return false;
 	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
 	return n->sink || n->stream || n->feed || n->compare || n->converse || tree_wants_fresh_number(s) ||
 	       (n->show && !n->submit);
@@ -398,6 +403,8 @@ bool tree_name_changes(const struct spot *s)
 
 bool tree_attributes_change(const struct spot *s)
 {
+	if (s->node->constant)
+		return false;
 	return !tree_is_directory(s) || (s->node->children && s->node->children->come_and_go);
 }
 

@@ -8,7 +8,7 @@ load helpers
 	same 'README backend defaults error events metrics sandboxes stats version' "$(echo $(LC_ALL=C ls "$M/.ctl"))"
 	same '.ctl box' "$(echo $(ls -A "$S"))"
 	same 'ctl defaults error events functions stats' "$(echo $(ls "$S/.ctl"))"
-	same 'cmd config ctl error fs id info logs proc snapshots state status stderr stderr.log stdin stdout stdout.log wait' \
+	same 'cmd config ctl error fs id info logs proc run snapshots state status stderr stderr.log stdin stdout stdout.log wait' \
 		"$(echo $(LC_ALL=C ls -A "$B"))"
 	for d in "$B/config" "$S/.ctl/defaults" "$M/.ctl/defaults"; do
 		same 'command cpu cwd env from gpu image lifetime memory network pids spec tags' "$(echo $(ls "$d"))"
@@ -21,7 +21,7 @@ load helpers
 }
 
 @test "what is not there yet has no dead entry" {
-	for f in run tty bin services; do
+	for f in tty bin services; do
 		[ ! -e "$B/$f" ]
 	done
 }
@@ -158,7 +158,7 @@ sys.exit(wrong > 0)'
 	[ "$(wc -l <"$T/examples")" -ge 15 ]
 	echo 'int x;' >"$T/a.c"
 	(cd "$M" && HOME=$T timeout 100 bash -e "$T/examples") >"$T/said" 2>&1 || { cat "$T/said" && false; }
-	sed '1s/^Linux .*/Linux/' "$T/said" | cmp - <(printf 'Linux\n0\nexited 0\na\nb\n/workspace\n49\n') ||
+	sed '1s/^Linux .*/Linux/' "$T/said" | cmp - <(printf 'Linux\n0\nexited 0\n/workspace\na\nb\n/workspace\n49\n') ||
 		{ cat "$T/said" && false; }
 	[ ! -e "$M/work" ]
 }

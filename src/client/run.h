@@ -1,0 +1,5 @@
+/* aviatofs run, and the executables of a mount: commands in a sandbox as if they ran here. */
+#pragma once
+
+/* run BOX [--env NAME[=VALUE]] [--cwd DIR] [--timeout S] [--] ARGV...; returns the exit status. */
+int client_run(int argc, char **argv);

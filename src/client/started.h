@@ -1,0 +1,23 @@
+/* A command of our own under proc/ of a sandbox. */
+#pragma once
+
+#include "client/box.h"
+#include "client/order.h"
+
+#include <stdbool.h>
+
+struct started {
+	const struct box *box;
+	char name[64];	  /* of its directory, from the sandbox's */
+	int dir;	  /* the same, O_PATH */
+	int in, out, err; /* its streams; `in` -1: it has none */
+};
+
+/* Gives the order. 0, or CLIENT_BROKEN after a line on standard error; nothing is left then. */
+int started_begin(struct started *p, const struct box *b, const struct order *o, bool input);
+/* Its directory goes; it is killed if it runs. */
+void started_forget(const struct started *p);
+/* -EAGAIN while it is not there yet, -ESRCH when it has ended, and whatever else a mount may say. */
+int started_signal(const struct started *p, int signal_number);
+/* Waits for the end: the exit status, 128+N for a signal, or CLIENT_BROKEN after a line on standard error. */
+int started_outcome(const struct started *p);
