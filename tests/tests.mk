@@ -72,4 +72,8 @@ $(BUILD)/bench: tests/bench/bench.c tests/bench/tools.c tests/bench/bench.h
 bench: all $(BUILD)/bench
 	tests/bench/run $(BUILD)
 
-.PHONY: tests fuzz check bench
+# fs/ of a remote sandbox beside sshfs; minutes, for sshfs takes them.
+bench-far: all
+	tests/bench/far $(BUILD)
+
+.PHONY: tests fuzz check bench bench-far
