@@ -23,6 +23,9 @@ struct snapshot;
 struct comparison;
 struct backend;
 
+/* Lists a backend may have beside its sandboxes. */
+enum catalog { CATALOG_RUNNERS, CATALOG_TEMPLATES, CATALOGS };
+
 struct backend_ops {
 	const char *name;		   /* "local" */
 	const char *defaults[CONFIG_KEYS]; /* what a sandbox gets where nobody says otherwise */
@@ -117,6 +120,12 @@ struct backend_ops {
 	void (*follow)(struct backend *b, struct main_log *l, bool on);
 	/* Its last call for a log it was asked to follow. */
 	void (*forget)(struct backend *b, struct main_log *l);
+
+	/* Begins to tell a list, a JSON object a line: backend_told(). NULL where there are none. */
+	void (*tell)(struct backend *b, enum catalog which);
+	/* The services of a sandbox as far as it is known, a JSON object a line, without asking for it. NULL:
+	 * they are not there. 0 or -ENOMEM. */
+	int (*services)(struct backend *b, struct sandbox *s, struct buf *out);
 
 	/* Adds what it knows to the JSON of `info`. */
 	void (*describe)(struct backend *b, struct sandbox *s, cJSON *info);
@@ -248,6 +257,9 @@ bool comparison_unwanted(const struct comparison *r);
  * gone. Core lock held.
  */
 void comparison_done(struct comparison *r, int file, const struct error *why);
+
+/* The answer to tell(); `why` NULL when `text` is all of it. */
+void backend_told(enum catalog which, const char *text, size_t len, const struct error *why);
 
 /* The backend has a name of its own for it: from now on sandbox_id() gives that. */
 void sandbox_set_id(struct sandbox *s, const char *id);

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define DEFAULT_URL "https://api.cwsandbox.com"
-
 static bool is_web(const char *text)
 {
 	return strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "http://", 7) == 0;
@@ -82,7 +80,7 @@ int base_url_find(const char *source, char *ret, size_t size, struct error *err)
 		if (value && *value)
 			url = value;
 	}
-	url = url ? url : DEFAULT_URL;
+	url = url ? url : BASE_URL_DEFAULT;
 	len = strlen(url);
 	while (len && url[len - 1] == '/')
 		len--;

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define BASE_URL_DEFAULT "https://api.cwsandbox.com"
+
 /*
  * The base URL of a SOURCE: its own if it is http:// or https://, else that of
  * CWSANDBOX_BASE_URL, AVIATO_BASE_URL, or the service's. Without a slash at the

@@ -1,6 +1,8 @@
 /* The top of the mount: .ctl and the sessions. */
 #include "tree/node.h"
 
+#include "core/catalog.h"
+
 static int version_show(const struct place *at, struct buf *out)
 {
 	(void)at;
@@ -31,6 +33,21 @@ static int mount_error_show(const struct place *at, struct buf *out)
 	return error_show(&the_mount.error, out);
 }
 
+static int ask_catalog(const struct place *at, struct list **ret_wait, struct error *err)
+{
+	return catalog_ask(at->arg, ret_wait, err);
+}
+
+static int catalog_text(const struct place *at, struct buf *out)
+{
+	return catalog_show(at->arg, out);
+}
+
+static bool offers_catalogs(const struct backend_ops *ops)
+{
+	return ops->tell;
+}
+
 static struct feed *mount_events(const struct place *at)
 {
 	(void)at;
@@ -46,6 +63,10 @@ static const struct node ctl_rows[] = {
     {"events", 0444, "every change of state as a JSON line; reading on waits", .feed = mount_events},
     {"error", 0444, "the last failure anywhere, as a sentence", .show = mount_error_show},
     {"defaults", 0755, "settings for all new sandboxes", .rows = mount_default_rows},
+    {"runners", 0444, "where sandboxes can run, a JSON object a line", .show = catalog_text,
+     .ask = ask_catalog, .arg = CATALOG_RUNNERS, .offered = offers_catalogs},
+    {"templates", 0444, "what sandboxes can be made from, a JSON object a line", .show = catalog_text,
+     .ask = ask_catalog, .arg = CATALOG_TEMPLATES, .offered = offers_catalogs},
     {"sandboxes", 0755, "every sandbox there is to be had, by its id", .children = &known_sandboxes},
     {0},
 };

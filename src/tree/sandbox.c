@@ -30,6 +30,16 @@ static int info_show(const struct place *at, struct buf *out)
 	return sandbox_info(at->sandbox, out);
 }
 
+static int services_show(const struct place *at, struct buf *out)
+{
+	return the_mount.backend->ops->services(the_mount.backend, at->sandbox, out);
+}
+
+static bool offers_services(const struct backend_ops *ops)
+{
+	return ops->services;
+}
+
 static int sandbox_error_show(const struct place *at, struct buf *out)
 {
 	return error_show(&at->sandbox->error, out);
@@ -98,6 +108,8 @@ const struct node sandbox_rows[] = {
     {"logs", 0444, "output of the main process (config/command)", .stream = main_output, .follow = true},
     {"snapshots", 0755, "what its root was; mkdir or ctl takes one, rmdir deletes it",
      .children = &snapshots},
+    {"services", 0444, "its ports and their URLs, a JSON object a line", .show = services_show,
+     .offered = offers_services},
     {"fs", 0755, "the sandbox's root directory", .graft = true},
     {0},
 };

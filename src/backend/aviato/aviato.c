@@ -2,11 +2,13 @@
 #include "backend/aviato/aviato.h"
 
 #include "backend/aviato/breaker.h"
+#include "backend/aviato/catalogs.h"
 #include "backend/aviato/logs.h"
 #include "backend/aviato/remote.h"
 #include "backend/aviato/listing.h"
 #include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/search.h"
+#include "backend/aviato/services.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "rpc/base_url.h"
@@ -18,11 +20,12 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 
-#define CONNECT_MS 10000u
+#define CONNECT_MS    10000u
+#define TEMPLATES_URL "https://api.coreweave.com"
 
 void aviato_method(const char *name, char *ret, size_t size)
 {
-	snprintf(ret, size, "coreweave.sandbox.v1.SandboxService/%s", name);
+	snprintf(ret, size, "coreweave.sandbox.v1.%s%s", strchr(name, '/') ? "" : "SandboxService/", name);
 }
 
 /* --- What core asks --- */
@@ -145,6 +148,7 @@ static void free_all(struct aviato *a)
 	credentials_free(&a->credentials);
 	agent_file_free(&a->agent);
 	free(a->roster);
+	free(a->catalogs);
 	pthread_mutex_destroy(&a->lock);
 	pthread_cond_destroy(&a->changed);
 	free(a);
@@ -156,8 +160,11 @@ static void close_posted(void *arg)
 
 	breaker_close(a);
 	search_close(a);
+	catalogs_close(a);
 	while (!list_empty(&a->instances))
 		remote_free(container_of(a->instances.next, struct remote, link));
+	if (a->templates != a->endpoint)
+		endpoint_close(a->templates);
 	endpoint_close(a->endpoint);
 	pthread_mutex_lock(&a->lock);
 	a->closed = true;
@@ -194,6 +201,8 @@ static const struct backend_ops aviato_ops = {
     .attach = search_attach,
     .follow = logs_follow,
     .forget = logs_forget,
+    .tell = catalogs_tell,
+    .services = services_show,
     .describe = aviato_describe,
     .close = aviato_close,
 };
@@ -220,7 +229,13 @@ static int open_endpoint(struct aviato *a, const struct aviato_options *o, struc
 		return rc;
 	endpoint.base_url = url;
 	memcpy(endpoint.headers, a->credentials.headers, sizeof endpoint.headers);
-	return endpoint_open(&endpoint, &a->endpoint, err);
+	rc = endpoint_open(&endpoint, &a->endpoint, err);
+	a->templates = a->endpoint;
+	if (rc || strcmp(url, BASE_URL_DEFAULT) != 0)
+		return rc;
+	/* The service proper has its templates on a host of their own. */
+	endpoint.base_url = TEMPLATES_URL;
+	return endpoint_open(&endpoint, &a->templates, err);
 }
 
 int aviato_open(const struct aviato_options *o, struct backend **ret, struct error *err)
@@ -228,7 +243,10 @@ int aviato_open(const struct aviato_options *o, struct backend **ret, struct err
 	struct aviato *a = calloc(1, sizeof *a);
 	int rc;
 
-	if (!a || !(a->roster = calloc(1, sizeof *a->roster))) {
+	if (!a || !(a->roster = calloc(1, sizeof *a->roster)) ||
+	    !(a->catalogs = calloc(CATALOGS, sizeof *a->catalogs))) {
+		if (a)
+			free(a->roster);
 		free(a);
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
 	}

@@ -44,6 +44,7 @@ struct breaker {
 struct aviato {
 	struct backend backend;
 	struct endpoint *endpoint;
+	struct endpoint *templates; /* of their service; mostly the same */
 	struct credentials credentials;
 	struct agent_file agent;
 	char owner[33]; /* of this mount: the agents know it by that */
@@ -51,14 +52,15 @@ struct aviato {
 	bool keep;
 	struct breaker breaker;
 	struct list instances;
-	struct finding *finding; /* what is being looked for, or NULL */
-	struct listing *roster;	 /* for list() */
-	struct list listed;	 /* what it told of last */
+	struct finding *finding;  /* what is being looked for, or NULL */
+	struct listing *roster;	  /* for list() */
+	struct listing *catalogs; /* for tell(), one each */
+	struct list listed;	  /* what it told of last */
 	/* aviato_close() waits here for the loop thread */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool closed;
 };
 
-/* The name of a call of the sandbox service. */
+/* The name of a call: of the sandbox service, or of "Service/Method" of another. */
 void aviato_method(const char *name, char *ret, size_t size);

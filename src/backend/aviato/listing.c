@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGES_MAX   100u
-#define SANDBOX_MAX 100000
-#define LIST_MS	    300000u /* for all pages */
-#define PAGE_MS	    30000u
-#define BUDGET_MS   10000u
+#define PAGES_MAX 100u
+#define ITEMS_MAX 100000
+#define LIST_MS	  300000u /* for all pages */
+#define PAGE_MS	  30000u
+#define BUDGET_MS 10000u
 
 static void next_page(struct listing *l);
 
@@ -23,17 +23,17 @@ static void page_came(void *owner, const cJSON *answer, const struct rpc_status 
 	struct error why;
 
 	if (!answer) {
-		failure_set(&why, status, "list the sandboxes");
+		failure_set(&why, status, l->kind->what);
 		l->done(l, &why);
 		return;
 	}
-	cJSON_ArrayForEach(one, json_array(answer, "sandboxes"))
-	    cJSON_AddItemToArray(l->sandboxes, cJSON_Duplicate(one, true));
+	cJSON_ArrayForEach(one, json_array(answer, l->kind->items))
+	    cJSON_AddItemToArray(l->items, cJSON_Duplicate(one, true));
 	if (!*token) {
 		l->done(l, NULL);
 	} else if (++l->pages == PAGES_MAX || (l->page && strcmp(l->page, token) == 0) ||
-		   cJSON_GetArraySize(l->sandboxes) > SANDBOX_MAX || request_clock_ms() > l->until) {
-		error_set(&why, EPROTO, "BAD_ANSWER", "the list of sandboxes does not end");
+		   cJSON_GetArraySize(l->items) > ITEMS_MAX || request_clock_ms() > l->until) {
+		error_set(&why, EPROTO, "BAD_ANSWER", "cannot %s: the list does not end", l->kind->what);
 		l->done(l, &why);
 	} else {
 		free(l->page);
@@ -44,22 +44,21 @@ static void page_came(void *owner, const cJSON *answer, const struct rpc_status 
 
 static void next_page(struct listing *l)
 {
-	cJSON *body = cJSON_CreateObject();
-	const char *const tags[] = {l->tag};
+	cJSON *body = l->filter ? cJSON_Duplicate(l->filter, true) : cJSON_CreateObject();
 
-	if (l->tag)
-		cJSON_AddItemToObject(body, "tags", cJSON_CreateStringArray(tags, 1));
+	if (l->kind->page)
+		cJSON_AddNumberToObject(body, "pageSize", l->kind->page);
 	if (l->page)
 		cJSON_AddStringToObject(body, "pageToken", l->page);
-	request_start(&l->request, l->request.aviato, "ListSandboxes", body, PAGE_MS, BUDGET_MS, page_came,
+	request_start(&l->request, l->request.aviato, l->kind->method, body, PAGE_MS, BUDGET_MS, page_came,
 		      l);
 }
 
-void listing_start(struct listing *l, struct aviato *a, const char *tag,
+void listing_start(struct listing *l, struct aviato *a, const struct listing_kind *kind, cJSON *filter,
 		   void (*done)(struct listing *l, const struct error *why))
 {
-	*l =
-	    (struct listing){.request.aviato = a, .tag = tag, .sandboxes = cJSON_CreateArray(), .done = done};
+	*l = (struct listing){
+	    .request.aviato = a, .kind = kind, .filter = filter, .items = cJSON_CreateArray(), .done = done};
 	l->until = request_clock_ms() + LIST_MS;
 	next_page(l);
 }
@@ -67,8 +66,10 @@ void listing_start(struct listing *l, struct aviato *a, const char *tag,
 void listing_end(struct listing *l)
 {
 	request_cancel(&l->request);
-	cJSON_Delete(l->sandboxes);
+	cJSON_Delete(l->items);
+	cJSON_Delete(l->filter);
 	free(l->page);
-	l->sandboxes = NULL;
+	l->items = NULL;
+	l->filter = NULL;
 	l->page = NULL;
 }

@@ -5,6 +5,7 @@
 #include "backend/aviato/failure.h"
 #include "backend/aviato/logs.h"
 #include "backend/aviato/sandbox_spec.h"
+#include "backend/aviato/services.h"
 #include "backend/aviato/state.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -64,6 +65,7 @@ void remote_free(struct remote *i)
 	if (i->pipe)
 		agent_pipe_abandon(i->pipe);
 	logs_part(i);
+	services_part(i);
 	cJSON_Delete(i->body);
 	cJSON_Delete(i->known.services);
 	list_remove(&i->link);
@@ -120,7 +122,7 @@ void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 
 /* --- What the service says --- */
 
-static void remember(struct remote *i, const cJSON *sandbox)
+void remote_remember(struct remote *i, const cJSON *sandbox)
 {
 	const cJSON *status = json_object(sandbox, "status"), *services = json_array(status, "services");
 	const char *state = json_text(status, "state");
@@ -187,7 +189,7 @@ void remote_see(struct remote *i, const cJSON *sandbox)
 {
 	enum remote_state state = remote_state(sandbox);
 
-	remember(i, sandbox);
+	remote_remember(i, sandbox);
 	if (remote_state_is_end(state)) {
 		if (!wait_for_exit_code(i, state))
 			see_end(i, state);
@@ -199,6 +201,7 @@ void remote_see(struct remote *i, const cJSON *sandbox)
 		else
 			i->phase = PHASE_IDLE;
 		logs_step(i);
+		services_watch(i);
 	} else {
 		poll_later(i);
 	}

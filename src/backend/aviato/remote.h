@@ -34,6 +34,7 @@ struct remote {
 	cJSON *body; /* of CreateSandbox; until then */
 	struct request request;
 	struct delay *delay;
+	struct services_watch *services; /* while an address is waited for */
 	struct agent_pipe *pipe;
 	unsigned poll_ms;	  /* the pause before the next GetSandbox */
 	unsigned exit_code_polls; /* left, for a code that comes late */
@@ -66,6 +67,8 @@ void remote_free(struct remote *i);
 void remote_step(struct remote *i);
 /* The same from any thread, soon; core lock held. */
 void remote_post_step(struct remote *i);
+/* Keeps what the service said of it, for info and services. */
+void remote_remember(struct remote *i, const cJSON *sandbox);
 /* A sandbox that exists: acts on what the service said of it. */
 void remote_see(struct remote *i, const cJSON *sandbox);
 /* Goes on the way to its agent. */

@@ -114,6 +114,11 @@ static void no_memory(struct request *r)
 	finish(r, &s);
 }
 
+static struct endpoint *endpoint_for(const struct request *r)
+{
+	return strncmp(r->method, "SandboxTemplateService/", 23) ? r->aviato->endpoint : r->aviato->templates;
+}
+
 static void attempt(void *arg)
 {
 	struct request *r = arg;
@@ -130,8 +135,8 @@ static void attempt(void *arg)
 		timeout = timeout < left ? timeout : (uint32_t)left;
 	}
 	aviato_method(r->method, method, sizeof method);
-	r->call = r->body ? call_start(r->aviato->endpoint, CALL_UNARY, method, r->body, strlen(r->body),
-				       timeout, &events, r)
+	r->call = r->body ? call_start(endpoint_for(r), CALL_UNARY, method, r->body, strlen(r->body), timeout,
+				       &events, r)
 			  : NULL;
 	if (!r->call)
 		no_memory(r);

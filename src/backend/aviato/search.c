@@ -25,6 +25,8 @@ struct finding {
 	bool listed;
 };
 
+static const struct listing_kind all_sandboxes = {"ListSandboxes", "sandboxes", "list the sandboxes", 0};
+
 struct listed {
 	struct list link;
 	cJSON *sandbox;
@@ -75,6 +77,7 @@ static struct remote *remote_of(struct aviato *a, const cJSON *sandbox)
 		return NULL;
 	strcpy(i->id, id);
 	i->phase = PHASE_IDLE;
+	remote_remember(i, sandbox);
 	cJSON_ArrayForEach(tag, json_array(json_object(sandbox, "spec"), "tags")) i->kept |=
 	    cJSON_IsString(tag) && strcmp(tag->valuestring, TAG_KEPT) == 0;
 	return i;
@@ -165,7 +168,7 @@ static void find_listed(struct listing *l, const struct error *why)
 		found_all(f, why);
 		return;
 	}
-	cJSON_ArrayForEach(sandbox, l->sandboxes) take_over(f, sandbox, &begun);
+	cJSON_ArrayForEach(sandbox, l->items) take_over(f, sandbox, &begun);
 	f->listed = true;
 	settle(f);
 }
@@ -174,7 +177,11 @@ static void find_posted(void *arg)
 {
 	struct finding *f = arg;
 
-	listing_start(&f->listing, f->aviato, TAG_OURS, find_listed);
+	const char *const tags[] = {TAG_OURS};
+	cJSON *filter = cJSON_CreateObject();
+
+	cJSON_AddItemToObject(filter, "tags", cJSON_CreateStringArray(tags, 1));
+	listing_start(&f->listing, f->aviato, &all_sandboxes, filter, find_listed);
 }
 
 void search_find(struct backend *b)
@@ -226,7 +233,7 @@ static void remember_listed(struct aviato *a, const cJSON *sandboxes)
 
 static void list_listed(struct listing *l, const struct error *why)
 {
-	const cJSON *sandboxes = why ? NULL : l->sandboxes, *sandbox;
+	const cJSON *sandboxes = why ? NULL : l->items, *sandbox;
 
 	if (!why)
 		remember_listed(l->request.aviato, sandboxes);
@@ -241,7 +248,7 @@ static void list_posted(void *arg)
 {
 	struct aviato *a = arg;
 
-	listing_start(a->roster, a, NULL, list_listed);
+	listing_start(a->roster, a, &all_sandboxes, NULL, list_listed);
 }
 
 void search_list(struct backend *b)

@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# What the remote service has beside sandboxes: services, runners, templates, secrets.
+
+load helpers
+
+services_say() { # FILTER
+	jq -se "$1" "$B/services" >/dev/null
+}
+
+@test "services: ports as they were declared, with the addresses the service gives them; stat and reading ask nobody" {
+	put "$B/config/spec" '{"services": [{"port": 8080, "name": "http", "visibility": "VISIBILITY_PUBLIC"}, {"port": 9, "protocol": "SERVICE_PROTOCOL_UDP"}]}'
+	reads "$B/services" ''
+	put "$B/ctl" start
+	eventually 60 state_is running
+	eventually 30 services_say '.[0].url | startswith("http")'
+	services_say '.[0] | .port == 8080 and .name == "http" and .visibility == "public"'
+	services_say '.[1] == {"port": 9, "protocol": "udp"}'
+	forget_counts
+	for i in {1..20}; do
+		cat "$B/services" >/dev/null
+		stat "$B/services" >/dev/null
+	done
+	same '{}' "$(control counts)"
+}
+
+@test "services: the address works, and another mount knows it from the list" {
+	put "$B/config/image" python:3.11
+	put "$B/config/command" 'mkdir -p /tmp/www && cd /tmp/www && echo served > index.html && exec python3 -m http.server 8080'
+	put "$B/config/spec" '{"services": [{"port": 8080, "name": "http", "visibility": "VISIBILITY_PUBLIC"}]}'
+	put "$B/ctl" start
+	eventually 60 services_say '.[0].url | startswith("http")'
+	eventually 30 curl -sfo "$T/got" "$(jq -r .url "$B/services")/index.html"
+	same served "$(cat "$T/got")"
+	mkdir "$T/other"
+	mount_at "$T/other"
+	same "$(cat "$B/services")" "$(cat "$T/other/.ctl/sandboxes/$(cat "$B/id")/services")"
+	fusermount3 -u "$T/other"
+}
+
+@test "runners and templates are asked for when they are opened, and good for a second" {
+	ls -l "$M/.ctl" >/dev/null
+	same 0 "$(count ListAvailableRunners)"
+	jq -se 'length > 0 and all(.[]; .runnerId != "") and any(.[]; .healthy and .resources)' "$M/.ctl/runners" >/dev/null
+	seq 20 | timeout 60 xargs -P 20 -I{} cat "$M/.ctl/runners" >"$T/many"
+	[ "$(count ListAvailableRunners)" -le 3 ]
+	jq -se 'type == "array"' "$M/.ctl/templates" >/dev/null
+	same 1 "$(count ListSandboxTemplates)"
+}
+
+@test "runners: a failure is the open's, with its sentence; an open that waits is ended by a signal" {
+	fault '{"method": "ListAvailableRunners", "error": {"code": "permission_denied", "message": "not yours"}}'
+	fails 'Operation not permitted' cat "$M/.ctl/runners"
+	grep -q '^PERMISSION_DENIED: cannot list the runners: not yours' "$M/.ctl/error"
+	fault '{"method": "ListSandboxTemplates", "hang": true}'
+	background cat "$M/.ctl/templates"
+	local reader=$!
+	eventually 30 counted ListSandboxTemplates 1
+	kill -INT "$reader" 2>/dev/null
+	kill "$reader"
+	wait "$reader" || true
+}
+
+@test "secrets go by reference: the value reaches commands, and no file of the mount" {
+	control settings '{"secrets": {"wandb": {"TOKEN": "hush-hush-value"}}}' >/dev/null
+	put "$B/config/spec" '{"containers": [{"name": "main", "secretStores": [{"storeName": "wandb", "secrets": [{"path": "TOKEN", "envVar": "MY_TOKEN"}]}]}]}'
+	same hush-hush-value "$(inside 'printenv MY_TOKEN')"
+	put "$B/proc/1/ctl" 'signal TERM' 2>/dev/null || true
+	rmdir "$B/proc/1"
+	for f in info error state services config/spec config/env; do
+		! grep -q hush-hush "$B/$f"
+	done
+	timeout 1 cat "$M/.ctl/events" >"$T/events" || true
+	! grep -q hush-hush "$T/events" "$M/.ctl/error" "$M/.ctl/runners" "$M/.ctl/stats"
+	! grep -q hush-hush "$T/gateway.log"
+}
+
+@test "placement, mode and runners go through spec" {
+	local runner
+	runner=$(jq -r .runnerId "$M/.ctl/runners" | head -n 1)
+	put "$B/config/spec" "{\"runnerIds\": [\"$runner\"]}"
+	put "$B/ctl" start
+	eventually 60 state_is running
+	same "$runner" "$(jq -r .runner "$B/info")"
+}
+
+@test "a local mount has none of this" {
+	mkdir "$T/local"
+	timeout 30 "$AVIATOFS" local: "$T/local" -o "state_dir=$STATE" 3>&- 4>&-
+	mkdir "$T/local/s" "$T/local/s/box"
+	for f in .ctl/runners .ctl/templates s/box/services s/box/config/logs; do
+		[ ! -e "$T/local/$f" ]
+	done
+	! grep -qE 'runners|templates|services' "$T/local/.ctl/README"
+	fusermount3 -u "$T/local"
+}
