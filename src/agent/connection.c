@@ -19,7 +19,7 @@ void connection_init(struct agent *a)
 {
 	struct connection *c = &a->conn;
 
-	*c = (struct connection){.in = {-1, in_ready}, .out = {-1, out_ready}};
+	*c = (struct connection){.in = {.fd = -1, .ready = in_ready}, .out = {.fd = -1, .ready = out_ready}};
 	buf_init(&c->incoming, FRAME_HEADER + FRAME_PAYLOAD_MAX + READ_SIZE);
 	/* Room for the frame that passes the pause, and the few short ones that go with it. */
 	buf_init(&c->outgoing, OUT_PAUSE + FRAME_HEADER + FRAME_PAYLOAD_MAX + SENT_MAX + OUT_PAUSE);
