@@ -73,6 +73,9 @@ install: all
 	install -D -m 755 $(BUILD)/aviatofs-agent $(DESTDIR)$(PREFIX)/libexec/aviatofs/aviatofs-agent
 	install -D -m 755 $(BUILD)/aviatofs-run $(DESTDIR)$(PREFIX)/libexec/aviatofs/aviatofs-run
 	install -D -m 644 docs/aviatofs.1 $(DESTDIR)$(PREFIX)/share/man/man1/aviatofs.1
+	install -D -m 644 scripts/completion/aviatofs.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/aviatofs
+	install -D -m 644 scripts/completion/_aviatofs $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_aviatofs
+	install -D -m 644 scripts/completion/aviatofs.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/aviatofs.fish
 	install -d $(DESTDIR)$(PREFIX)/sbin
 	ln -sf ../bin/aviatofs $(DESTDIR)$(PREFIX)/sbin/mount.aviatofs
 	ln -sf ../bin/aviatofs $(DESTDIR)$(PREFIX)/sbin/mount.fuse.aviatofs
