@@ -10,9 +10,9 @@ _aviatofs_commands() {
 	aviatofs --help 2>/dev/null | sed -nE '/^Commands/,$ s/^  ([a-z]+) .*/\1/p'
 }
 
-# The options of one command: what its line says.
+# The options of one command: what its usage says.
 _aviatofs_flags() { # COMMAND
-	aviatofs --help 2>/dev/null | sed -nE "/^Commands/,\$ s/^  $1 //p" | grep -oE -e '--[a-z]+'
+	aviatofs "$1" --help 2>&1 </dev/null | grep '^usage:' | grep -oE -e '--[a-z]+'
 }
 
 _aviatofs_reply() { # WORDS: those that $cur begins

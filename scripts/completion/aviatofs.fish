@@ -32,10 +32,10 @@ function __aviatofs_option_list
     end
 end
 
-# The options of a command: what its line says.
+# The options of a command: what its usage says.
 function __aviatofs_flags
     set -l words (commandline -opc)
-    __aviatofs_help "/^Commands/,\$ s/^  $words[2] //p" | grep -oE -e '--[a-z]+'
+    aviatofs $words[2] --help 2>&1 </dev/null | grep '^usage:' | grep -oE -e '--[a-z]+'
 end
 
 complete -c aviatofs -f

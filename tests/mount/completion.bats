@@ -65,7 +65,9 @@ in_zsh() {
 	same sub "$(in_bash 'aviatofs -o state_dir=s')"
 	same 'sample.pem sub' "$(sorted "$(in_bash 'aviatofs -o cacert=s')")"
 	same "$(sorted --any --count --timeout)" "$(sorted "$(in_bash 'aviatofs wait --')")"
+	[[ $(sorted "$(in_bash 'aviatofs run box --')") == *--cwd*--env* ]]
 	same sample.pem "$(in_bash 'aviatofs wait --any sa')"
+	same 'other sub' "$(sorted "$(in_bash 'aviatofs run ')")"
 	same "$(sorted local: aviato: https://)" "$(sorted "$(in_bash 'aviatofs doctor ')")"
 	same '' "$(in_bash 'aviatofs nothing-of-that-na')"
 	# In a shell as it is used.
@@ -105,6 +107,7 @@ in_zsh() {
 	same umask=022,on_exit=keep "$(in_zsh 'aviatofs local: /mnt -o umask=022,on_exit=k')"
 	same FILES-/ "$(in_zsh 'aviatofs -o state_dir=s')"
 	same "$(sorted --any --count --timeout)" "$(sorted "$(in_zsh 'aviatofs wait --')")"
+	[[ $(sorted "$(in_zsh 'aviatofs run box --')") == *--cwd*--env* ]]
 	same FILES "$(in_zsh 'aviatofs wait --any s')"
 	same local: "$(in_zsh 'aviatofs doctor l')"
 }
@@ -117,6 +120,7 @@ in_zsh() {
 	same "$(sorted "${OPTIONS/on_exit=/on_exit=stop on_exit=keep}")" "$(sorted "$(in_fish 'aviatofs -o ')")"
 	same umask=022,on_exit=keep "$(in_fish 'aviatofs local: /mnt -o umask=022,on_exit=k')"
 	same "$(sorted --any --count --timeout)" "$(sorted "$(in_fish 'aviatofs wait --')")"
+	[[ $(sorted "$(in_fish 'aviatofs run box --')") == *--cwd*--env* ]]
 	same local: "$(in_fish 'aviatofs doctor l')"
 	in_fish 'aviatofs wait ./s' | grep -q sample.pem
 }
