@@ -46,7 +46,8 @@ static int open_backend(const struct options *o, struct backend **ret, struct er
 					.credentials = o->credentials,
 					.ca_file = o->ca_file,
 					.orphan_timeout_s = o->orphan_timeout_s,
-					.keep = o->keep};
+					.keep = o->keep,
+					.no_agent = o->no_agent};
 
 	if (strncmp(o->source, "local:", 6) == 0) {
 		local.source_name = o->source + 6;

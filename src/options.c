@@ -139,6 +139,12 @@ static int set_files(struct options *o, const char *value, struct error *err)
 	return o->files_over_channel ? 0 : bad_value(err, "files", value);
 }
 
+static int set_agent(struct options *o, const char *value, struct error *err)
+{
+	o->no_agent = strcmp(value, "no") == 0;
+	return o->no_agent ? 0 : bad_value(err, "agent", value);
+}
+
 static const struct {
 	const char *name;
 	int (*set)(struct options *o, const char *value, struct error *err);
@@ -154,6 +160,7 @@ static const struct {
     {"passthrough", set_passthrough},
     {"spool", set_spool},
     {"files", set_files},
+    {"agent", set_agent},
 };
 
 /* Options of mount(8) and fstab that mean nothing to us, or that the kernel's defaults give already. */

@@ -21,11 +21,11 @@ struct options {
 	mode_t umask;
 	uint64_t spool_limit; /* bytes */
 	uint64_t orphan_timeout_s;
-	uint64_t timeout_s;			     /* 0: as core has it */
-	char *state_dir;			     /* malloc'ed, or NULL */
-	char *credentials, *ca_file;		     /* the same */
-	bool files_over_channel, spool_over_channel; /* for tests */
-	struct fuse_args fuse_args;		     /* what libfuse is to see */
+	uint64_t timeout_s;				       /* 0: as core has it */
+	char *state_dir;				       /* malloc'ed, or NULL */
+	char *credentials, *ca_file;			       /* the same */
+	bool files_over_channel, spool_over_channel, no_agent; /* for tests */
+	struct fuse_args fuse_args;			       /* what libfuse is to see */
 };
 
 /* -EINVAL with one line that says which word is wrong. */

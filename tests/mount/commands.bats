@@ -74,6 +74,7 @@ load helpers
 }
 
 @test "a signal is 128 + its number, and has its name in status" {
+	agent_only 'the service tells no signals'
 	local pair
 	for pair in 1:HUP 2:INT 6:ABRT 9:KILL 10:USR1 11:SEGV 13:PIPE 14:ALRM 15:TERM; do
 		put "$B/cmd" "ulimit -c 0; kill -${pair%:*} \$\$"
@@ -161,6 +162,7 @@ load helpers
 }
 
 @test "a process left in the background does not hold the end back" {
+	agent_only 'the service waits for the end of the output'
 	put "$B/cmd" 'sleep 1000 & echo main'
 	within 20 reads "$B/stdout" 'main\n'
 	within 20 reads "$B/wait" '0\n'

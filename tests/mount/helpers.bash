@@ -285,6 +285,11 @@ local_only() {
 	[ "$BACKEND" = local ] || skip "local: alone: $1"
 }
 
+# agent_only WHY: cannot be told or done where the remote service runs commands without an agent (-o agent=no).
+agent_only() {
+	[[ ${MOUNT_OPTIONS:-} != *agent=no* ]] || skip "without an agent: $1"
+}
+
 as_root() {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 }

@@ -92,6 +92,7 @@ no_sleepers() {
 }
 
 @test "a fork bomb of orphans cannot hide from the end of its sandbox" {
+	agent_only 'the service waits for the end of the output'
 	put "$B/cmd" 'for i in $(seq 50); do (setsid sleep 1000 &) ; done; echo ready'
 	reads "$B/stdout" 'ready\n'
 	put "$B/ctl" 'stop 1'

@@ -253,6 +253,7 @@ int aviato_open(const struct aviato_options *o, struct backend **ret, struct err
 	a->backend.ops = &aviato_ops;
 	a->orphan_timeout_s = o->orphan_timeout_s;
 	a->keep = o->keep;
+	a->no_agent = o->no_agent;
 	list_init(&a->instances);
 	list_init(&a->listed);
 	pthread_mutex_init(&a->lock, NULL);

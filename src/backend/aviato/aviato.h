@@ -15,7 +15,8 @@ struct aviato_options {
 	const char *credentials; /* -o credentials=FILE, or NULL */
 	const char *ca_file;	 /* -o cacert=FILE, or NULL */
 	uint64_t orphan_timeout_s;
-	bool keep; /* on_exit=keep */
+	bool keep;     /* on_exit=keep */
+	bool no_agent; /* agent=no, for tests: as if none could be put into any sandbox */
 };
 
 /* -ENOKEY, -EINVAL, -ENOENT... with a sentence; nothing is sent yet. */
@@ -49,7 +50,7 @@ struct aviato {
 	struct agent_file agent;
 	char owner[33]; /* of this mount: the agents know it by that */
 	uint64_t orphan_timeout_s;
-	bool keep;
+	bool keep, no_agent;
 	struct breaker breaker;
 	struct list instances;
 	struct finding *finding;  /* what is being looked for, or NULL */

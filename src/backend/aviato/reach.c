@@ -46,6 +46,15 @@ static void open_later(struct remote *i)
 	i->retry_ms = i->retry_ms * 2 < PAUSE_MAX_MS ? i->retry_ms * 2 : PAUSE_MAX_MS;
 }
 
+/* There can be none. What an earlier mount has left is not taken over then: nothing says whose it is. */
+static void cannot_be_put(struct remote *i, int code, const char *text)
+{
+	if (i->is_search || i->was_reached)
+		give_up(i, code, "AGENT_UNUSABLE", text);
+	else
+		remote_use_api(i, text);
+}
+
 /* --- Sending it --- */
 
 static void sent(void *owner, const cJSON *answer, const struct rpc_status *status)
@@ -57,6 +66,9 @@ static void sent(void *owner, const cJSON *answer, const struct rpc_status *stat
 		open_pipe(i);
 	} else if (failure_is_not_running(status) && !i->is_search) {
 		remote_look(i, PHASE_LOOKING);
+	} else if (strncmp(status->reason, "CWSANDBOX_FILE_", 15) == 0) {
+		failure_set(&why, status, "send the agent");
+		cannot_be_put(i, why.code, why.text);
 	} else {
 		failure_set(&why, status, "send the agent");
 		give_up(i, why.code, why.reason, why.text);
@@ -125,16 +137,16 @@ static void failed(void *owner, enum reach_failure how, const struct rpc_status 
 		if (i->sent < SENDS_MAX)
 			send_program(i);
 		else
-			give_up(i, EIO, "AGENT_UNUSABLE", "it arrives damaged");
+			cannot_be_put(i, EIO, "it arrives damaged");
 		break;
 	case REACH_MACHINE:
-		give_up(i, ENOEXEC, "AGENT_UNUSABLE", "the sandbox is of another machine type");
+		cannot_be_put(i, ENOEXEC, "the sandbox is of another machine type");
 		break;
 	case REACH_IN_USE:
 		give_up(i, EBUSY, "OTHER_MOUNT", "another mount is connected to it");
 		break;
 	case REACH_UNUSABLE:
-		give_up(i, ENOEXEC, "AGENT_UNUSABLE", text);
+		cannot_be_put(i, ENOEXEC, text);
 		break;
 	case REACH_CALL:
 		call_failed(i, status);
@@ -170,6 +182,10 @@ void remote_reach(struct remote *i)
 	i->reach_until = request_clock_ms() + REACH_FOR_MS;
 	i->retry_ms = PAUSE_MIN_MS;
 	i->sent = 0;
+	if (!i->is_search && (i->by_api || i->aviato->no_agent)) {
+		remote_use_api(i, "-o agent=no");
+		return;
+	}
 	/* A new sandbox cannot have it. */
 	if (fresh)
 		send_program(i);

@@ -56,20 +56,28 @@ struct remote *remote_new(struct aviato *a, struct sandbox *s)
 	return i;
 }
 
+static void abandon_pipe(struct remote *i)
+{
+	if (i->pipe)
+		agent_pipe_abandon(i->pipe);
+	if (i->stand_in)
+		stand_in_abandon(i->stand_in);
+	i->pipe = NULL;
+	i->stand_in = NULL;
+}
+
 void remote_free(struct remote *i)
 {
 	unsigned posted;
 
 	request_cancel(&i->request);
 	delay_cancel(i->delay);
-	if (i->pipe)
-		agent_pipe_abandon(i->pipe);
+	abandon_pipe(i);
 	logs_part(i);
 	services_part(i);
 	cJSON_Delete(i->body);
 	cJSON_Delete(i->known.services);
 	list_remove(&i->link);
-	i->pipe = NULL;
 	i->delay = NULL;
 	i->dead = true;
 	core_lock();
@@ -109,9 +117,7 @@ void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 	request_cancel(&i->request);
 	delay_cancel(i->delay);
 	i->delay = NULL;
-	if (i->pipe)
-		agent_pipe_abandon(i->pipe);
-	i->pipe = NULL;
+	abandon_pipe(i);
 	i->phase = PHASE_ENDED;
 	core_lock();
 	if (i->sandbox)
@@ -196,7 +202,9 @@ void remote_see(struct remote *i, const cJSON *sandbox)
 	} else if (i->phase == PHASE_ENDING || state == REMOTE_TERMINATING) {
 		poll_later(i);
 	} else if (state == REMOTE_RUNNING || state == REMOTE_PAUSED) {
-		if (i->phase == PHASE_STARTING || i->wants.start)
+		if (i->phase == PHASE_RUNNING)
+			remote_watch_later(i);
+		else if (i->phase == PHASE_STARTING || i->wants.start)
 			remote_reach(i);
 		else
 			i->phase = PHASE_IDLE;
@@ -216,6 +224,8 @@ static void looked(void *owner, const cJSON *answer, const struct rpc_status *st
 		remote_see(i, answer);
 	} else if (failure_is_gone(status) && i->wants.stop) {
 		remote_end(i, END_TERMINATED, NULL);
+	} else if (i->phase == PHASE_RUNNING && !failure_is_gone(status)) {
+		remote_watch_later(i);
 	} else {
 		failure_set(&why, status, "look the sandbox up");
 		if (failure_is_gone(status) || !i->was_reached)
@@ -338,9 +348,7 @@ static void stop(struct remote *i)
 	request_cancel(&i->request);
 	delay_cancel(i->delay);
 	i->delay = NULL;
-	if (i->pipe)
-		agent_pipe_abandon(i->pipe);
-	i->pipe = NULL;
+	abandon_pipe(i);
 	i->phase = PHASE_STOPPING;
 	cJSON_AddStringToObject(body, "sandboxId", i->id);
 	if (seconds)
@@ -392,6 +400,8 @@ void remote_describe(struct remote *i, cJSON *info)
 	cJSON_AddStringToObject(info, "service", endpoint_url(i->aviato->endpoint));
 	cJSON_AddStringToObject(info, "credentials", i->aviato->credentials.source);
 	cJSON_ReplaceItemInObjectCaseSensitive(info, "path", cJSON_CreateString(i->known.path));
+	if (i->known.path_reason[0])
+		cJSON_AddStringToObject(info, "path_reason", i->known.path_reason);
 	if (i->known.state[0])
 		cJSON_AddStringToObject(info, "service_state", i->known.state);
 	if (i->known.reason[0])

@@ -4,6 +4,7 @@
 #include "backend/aviato/agent_pipe.h"
 #include "backend/aviato/aviato.h"
 #include "backend/aviato/request.h"
+#include "backend/aviato/stand_in.h"
 
 enum phase {
 	PHASE_NEW,
@@ -36,15 +37,17 @@ struct remote {
 	struct delay *delay;
 	struct services_watch *services; /* while an address is waited for */
 	struct agent_pipe *pipe;
-	unsigned poll_ms;	  /* the pause before the next GetSandbox */
-	unsigned exit_code_polls; /* left, for a code that comes late */
-	unsigned sent;		  /* how often the program was sent */
-	uint64_t reach_until;	  /* when to give up reaching the agent, ms */
+	struct stand_in *stand_in; /* instead of it, where `by_api` */
+	unsigned poll_ms;	   /* the pause before the next GetSandbox */
+	unsigned exit_code_polls;  /* left, for a code that comes late */
+	unsigned sent;		   /* how often the program was sent */
+	uint64_t reach_until;	   /* when to give up reaching the agent, ms */
 	uint64_t retry_ms;
 	unsigned posted;  /* calls of remote_post_step() that have not come; core lock */
 	bool dead;	  /* to be freed with the last of them */
 	bool was_reached; /* core has had a pipe: it asks for another when that breaks */
 	bool is_search;	  /* found by a search: core hears of it when its agent was reached */
+	bool by_api;	  /* there can be no agent in it */
 	bool kept;
 	/* core's wishes */
 	struct {
@@ -53,7 +56,7 @@ struct remote {
 	} wants;
 	/* What info tells; core lock */
 	struct {
-		char state[40], reason[200], runner[80], path[8];
+		char state[40], reason[200], runner[80], path[8], path_reason[120];
 		cJSON *services;
 		int exit_code; /* -1: not known */
 	} known;
@@ -73,6 +76,10 @@ void remote_remember(struct remote *i, const cJSON *sandbox);
 void remote_see(struct remote *i, const cJSON *sandbox);
 /* Goes on the way to its agent. */
 void remote_reach(struct remote *i);
+/* Gives core a stand-in for the agent; `why` there is none. */
+void remote_use_api(struct remote *i, const char *why);
+/* Looks in a while whether it runs on. */
+void remote_watch_later(struct remote *i);
 /* Core's reconnect has failed for now. */
 void remote_unreachable(struct remote *i, const struct error *why);
 /* Looks the sandbox up. */
