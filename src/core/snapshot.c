@@ -261,9 +261,11 @@ void snapshot_ready(struct snapshot *n, int64_t bytes)
 
 void snapshot_failed(struct snapshot *n, const struct error *why)
 {
+	bool was_ready = n->state == SNAPSHOT_READY; /* and could not be deleted */
+
 	n->state = SNAPSHOT_FAILED;
 	n->why = *why;
-	if (n->object.listed)
+	if (n->object.listed || was_ready)
 		sandbox_set_error(snapshot_sandbox(n), why);
 	core_wake(&n->waiters);
 	unlist(n);

@@ -9,6 +9,7 @@
 #include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/search.h"
 #include "backend/aviato/services.h"
+#include "backend/aviato/snapshots.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "rpc/base_url.h"
@@ -161,6 +162,8 @@ static void close_posted(void *arg)
 	breaker_close(a);
 	search_close(a);
 	catalogs_close(a);
+	snapshot_list_close(a);
+	snapshots_close(a);
 	while (!list_empty(&a->instances))
 		remote_free(container_of(a->instances.next, struct remote, link));
 	if (a->templates != a->endpoint)
@@ -201,6 +204,9 @@ static const struct backend_ops aviato_ops = {
     .attach = search_attach,
     .follow = logs_follow,
     .forget = logs_forget,
+    .snapshot = snapshots_take,
+    .snapshot_remove = snapshots_remove,
+    .snapshots = snapshots_list,
     .tell = catalogs_tell,
     .services = services_show,
     .describe = aviato_describe,
@@ -256,6 +262,8 @@ int aviato_open(const struct aviato_options *o, struct backend **ret, struct err
 	a->no_agent = o->no_agent;
 	list_init(&a->instances);
 	list_init(&a->listed);
+	list_init(&a->snapshots);
+	list_init(&a->asking);
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->changed, NULL);
 	make_owner(a->owner);

@@ -53,10 +53,11 @@ struct aviato {
 	bool keep, no_agent;
 	struct breaker breaker;
 	struct list instances;
-	struct finding *finding;  /* what is being looked for, or NULL */
-	struct listing *roster;	  /* for list() */
-	struct listing *catalogs; /* for tell(), one each */
-	struct list listed;	  /* what it told of last */
+	struct finding *finding;       /* what is being looked for, or NULL */
+	struct listing *roster;	       /* for list() */
+	struct listing *catalogs;      /* for tell(), one each */
+	struct list listed;	       /* what it told of last */
+	struct list snapshots, asking; /* what is made, deleted or listed of them; core lock */
 	/* aviato_close() waits here for the loop thread */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;

@@ -6,6 +6,7 @@
 #include "backend/aviato/logs.h"
 #include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/services.h"
+#include "backend/aviato/snapshots.h"
 #include "backend/aviato/state.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -75,6 +76,8 @@ void remote_free(struct remote *i)
 	abandon_pipe(i);
 	logs_part(i);
 	services_part(i);
+	snapshot_list_part(i);
+	snapshots_part(i);
 	cJSON_Delete(i->body);
 	cJSON_Delete(i->known.services);
 	list_remove(&i->link);

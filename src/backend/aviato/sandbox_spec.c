@@ -10,6 +10,8 @@
 
 #define TAG_MAX	     59
 #define CONTAINER    "main"
+#define VOLUME	     "workspace" /* the scratch volume of a sandbox that starts from a snapshot */
+#define VOLUME_AT    "/workspace"
 #define LIFETIME_MAX (30u * 24 * 3600)
 
 /* Ends on TERM at once, which a shell that only sleeps would not. */
@@ -257,6 +259,38 @@ static void lay_over(cJSON *base, const cJSON *over)
 	}
 }
 
+/* config/from: the one scratch volume there is begins as the snapshot; else one is made where commands start.
+ */
+static void add_snapshot(cJSON *spec, const struct config *c)
+{
+	const char *id = config_text(c, CONFIG_FROM), *cwd = config_text(c, CONFIG_CWD);
+	cJSON *volumes = cJSON_GetObjectItemCaseSensitive(spec, "volumes"), *volume, *chosen = NULL, *mount;
+	cJSON *container = cJSON_GetArrayItem(json_array(spec, "containers"), 0);
+
+	if (!*id)
+		return;
+	cJSON_ArrayForEach(volume, volumes) if (!chosen && !json_get(volume, "volumeId")) chosen = volume;
+	if (!chosen) {
+		if (!cJSON_IsArray(volumes))
+			volumes = cJSON_AddArrayToObject(spec, "volumes");
+		chosen = cJSON_CreateObject();
+		cJSON_AddStringToObject(chosen, "name", VOLUME);
+		cJSON_AddItemToArray(volumes, chosen);
+		mount = cJSON_CreateObject();
+		cJSON_AddStringToObject(mount, "volume", VOLUME);
+		cJSON_AddStringToObject(mount, "mountPath", *cwd && strcmp(cwd, "/") ? cwd : VOLUME_AT);
+		volumes = cJSON_GetObjectItemCaseSensitive(container, "volumeMounts");
+		if (!cJSON_IsArray(volumes))
+			volumes = cJSON_AddArrayToObject(container, "volumeMounts");
+		cJSON_AddItemToArray(volumes, mount);
+	}
+	volume = cJSON_GetObjectItemCaseSensitive(chosen, "scratch");
+	if (!cJSON_IsObject(volume))
+		volume = cJSON_AddObjectToObject(chosen, "scratch");
+	cJSON_DeleteItemFromObjectCaseSensitive(volume, "restoreFromSnapshotId");
+	cJSON_AddStringToObject(volume, "restoreFromSnapshotId", id);
+}
+
 cJSON *sandbox_spec_make(const struct config *c, const char *session, const char *name, bool kept)
 {
 	const char *text = config_text(c, CONFIG_SPEC);
@@ -272,6 +306,7 @@ cJSON *sandbox_spec_make(const struct config *c, const char *session, const char
 	}
 	over = *text ? json_parse_object(text, strlen(text)) : NULL;
 	lay_over(spec, over);
+	add_snapshot(spec, c);
 	/* Runners are chosen by name only where the caller brings his own. */
 	if (cJSON_GetArraySize(json_array(spec, "runnerIds")) && !json_get(spec, "mode"))
 		cJSON_AddStringToObject(spec, "mode", "SANDBOX_MODE_CKS");
@@ -327,6 +362,7 @@ int sandbox_spec_read(const cJSON *spec, struct config *ret)
 {
 	const cJSON *container = cJSON_GetArrayItem(json_array(spec, "containers"), 0);
 	const cJSON *requests = json_object(json_object(container, "resourceRequirements"), "requests");
+	const cJSON *volume;
 	int64_t seconds = 0;
 	char text[24];
 	int rc;
@@ -339,6 +375,9 @@ int sandbox_spec_read(const cJSON *spec, struct config *ret)
 	rc = rc ? rc : put(ret, CONFIG_LIFETIME, seconds > 0 ? text : "");
 	rc = rc ? rc : put(ret, CONFIG_CPU, json_text(requests, "cpu"));
 	rc = rc ? rc : put(ret, CONFIG_MEMORY, json_text(requests, "memory"));
+	cJSON_ArrayForEach(volume, json_array(spec, "volumes")) rc =
+	    rc ? rc
+	       : put(ret, CONFIG_FROM, json_text(json_object(volume, "scratch"), "restoreFromSnapshotId"));
 	rc = rc ? rc : put_lines(ret, CONFIG_ENV, json_object(container, "environmentVariables"), false);
 	rc = rc ? rc : put_lines(ret, CONFIG_TAGS, json_array(spec, "tags"), true);
 	if (rc)

@@ -32,13 +32,6 @@ struct listed {
 	cJSON *sandbox;
 };
 
-static time_t parse_time(const char *text)
-{
-	struct tm tm = {0};
-
-	return strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) ? timegm(&tm) : time(NULL);
-}
-
 /* --- Handing one to core --- */
 
 /* Core lock held. */
@@ -49,7 +42,7 @@ static struct sandbox *hand_over(struct remote *i, const cJSON *sandbox, bool do
 	    .id = i->id,
 	    .session = sandbox_spec_tag(spec, TAG_SESSION),
 	    .name = sandbox_spec_tag(spec, TAG_NAME),
-	    .created = parse_time(json_text(status, "createTime")),
+	    .created = remote_time(json_text(status, "createTime")),
 	    .kept = i->kept,
 	    .dormant = dormant,
 	    .instance = i,

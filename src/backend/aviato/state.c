@@ -42,3 +42,10 @@ int remote_exit_code(const cJSON *sandbox)
 		return -1;
 	return (int)code;
 }
+
+time_t remote_time(const char *text)
+{
+	struct tm tm = {0};
+
+	return strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) ? timegm(&tm) : time(NULL);
+}
