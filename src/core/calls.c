@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define TEXT_MAX	  (8u << 20)  /* bytes of one call */
-#define WAITING_MAX	  1024	      /* calls that were not begun */
+#define WAITING_MAX	  1024	      /* calls that do not run: not begun, or behind one that does */
 #define WAITING_BYTES_MAX (8u << 20)  /* their texts; one may go over it */
 #define HELD_MAX	  (32u << 20) /* answers that wait for an earlier one, before no more are begun */
 #define PUNCH_SIZE	  (16u << 20)
@@ -58,7 +58,7 @@ static void cannot_keep(struct calls *c, int code)
 	stream_end(&c->out, EIO);
 	list_each_safe (pos, &c->all)
 		call_drop(container_of(pos, struct call, link));
-	c->waiting = c->running = 0;
+	c->count = c->waiting = c->running = 0;
 	c->waiting_bytes = c->held_bytes = 0;
 }
 
@@ -80,6 +80,7 @@ static bool pass_on(struct calls *c)
 			return false;
 		}
 		c->held_bytes -= first->answer.len;
+		c->count--;
 		call_drop(first);
 		any = true;
 	}
@@ -148,6 +149,7 @@ static int add(struct calls *c, struct buf *text, const struct error *refused, s
 	if (!call)
 		return no_memory(err);
 	list_append(&c->all, &call->link);
+	c->count++;
 	if (refused) {
 		call_refuse(call, refused);
 		c->held_bytes += call->answer.len;
@@ -197,7 +199,7 @@ static int take_line(struct calls *c, struct error *err)
 
 bool calls_writable(const struct calls *c)
 {
-	return c->out.ended || (c->waiting < WAITING_MAX && c->waiting_bytes < WAITING_BYTES_MAX);
+	return c->out.ended || (c->count - c->running < WAITING_MAX && c->waiting_bytes < WAITING_BYTES_MAX);
 }
 
 /* A piece of a line. */

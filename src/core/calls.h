@@ -3,7 +3,7 @@
  * the same order. `call` takes one JSON value at a time, `map` one a line.
  *
  * Answers go to an unnamed file as soon as it is their turn, so that who writes first and reads later is
- * never stuck; lines that were not begun are few, and a writer waits for them.
+ * never stuck; calls that have no answer there yet are few, and a writer waits for them.
  */
 #pragma once
 
@@ -20,6 +20,7 @@ struct calls {
 	bool by_line;
 	struct list all;   /* in the order of their answers, the first to come first */
 	struct list turns; /* of these, what was not begun */
+	unsigned count;	   /* of all */
 	unsigned waiting, running;
 	size_t waiting_bytes; /* texts that were not begun */
 	size_t held_bytes;    /* answers whose turn has not come */

@@ -351,9 +351,8 @@ exec sleep 100'
 	eventually 20 nothing_runs
 	# A signal ends a waiting read or write, and nothing else.
 	function_is f '#!/bin/sh
-while [ ! -e "$GO" ]; do sleep 0.05; done
+until [ -e go ]; do sleep 0.05; done
 cat'
-	put "$F/config/image" host
 	exec 5<>"$F/call"
 	echo '"x"' >&5
 	! timeout 0.3 cat <&5
@@ -362,8 +361,9 @@ cat'
 	box=$M/.ctl/sandboxes/$(ls "$M/.ctl/sandboxes")
 	[ "$(jq -r .function "$box/info" 2>/dev/null || grep -o '"function":	"f"' "$box/info")" ]
 	fails busy rmdir "$box"
-	touch "$box/fs/workspace/go" # it looks for $GO, which is not set: "" is not there
 	same running "$(cat "$box/state")"
+	put "$box/cmd" ': >go'
+	same '"x"' "$(timeout 60 cat <&5)"
 	exec 5>&-
 	eventually 20 nothing_runs
 }

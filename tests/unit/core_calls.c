@@ -242,7 +242,15 @@ static void test_writers_wait(void **state)
 	assert_null(w.run);
 	assert_true(calls_writable(c));
 	assert_int_equal(calls_write(c, lines, sizeof lines, &err), 2);
-	s = sandbox_of(f, 1);
+	/* Lines that are no JSON have their answers, and these wait. */
+	answer(f, 1, "1", 0);
+	answer(f, 2, "1", 0);
+	memset(lines, '\n', sizeof lines);
+	for (size_t i = 0; i < sizeof lines; i += 2)
+		lines[i] = 'x';
+	assert_int_equal(calls_write(c, lines, sizeof lines, &err), 4);
+	assert_int_equal(calls_write(c, lines, sizeof lines, &err), -EAGAIN);
+	s = sandbox_of(f, 3);
 	function_drop(f); /* what runs is canceled, what waits is refused */
 	finish(s);
 	assert_int_equal(c->waiting + c->running, 0);
