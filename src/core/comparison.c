@@ -19,7 +19,8 @@ static void unref(struct comparison *r)
 	free(r);
 }
 
-int comparison_begin(struct sandbox *s, enum comparison_kind kind, struct comparison **ret, struct error *err)
+int comparison_begin(struct sandbox *s, enum comparison_kind kind, struct comparison **ret,
+		     struct list **ret_wait, struct error *err)
 {
 	const struct backend_ops *ops = the_mount.backend->ops;
 	struct comparison *r;
@@ -29,6 +30,10 @@ int comparison_begin(struct sandbox *s, enum comparison_kind kind, struct compar
 				 "the %s backend cannot tell what a sandbox has changed", ops->name);
 	if (s->torn_down)
 		return error_set(err, ESHUTDOWN, "SANDBOX_ENDED", "the sandbox is being removed");
+	if (s->began && s->state < SANDBOX_RUNNING) {
+		*ret_wait = &s->startup;
+		return -EAGAIN;
+	}
 	r = calloc(1, sizeof *r);
 	if (!r)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");

@@ -24,8 +24,9 @@ struct comparison {
 
 /*
  * Begins one; `ret` is a reference, to be given back by comparison_drop(). A sandbox that was never started
- * differs in nothing. -EOPNOTSUPP, -ESHUTDOWN, -ENOMEM with a sentence.
+ * differs in nothing. -EAGAIN: it is starting; wait on *ret_wait and ask again. -EOPNOTSUPP, -ESHUTDOWN,
+ * -ENOMEM with a sentence.
  */
 int comparison_begin(struct sandbox *s, enum comparison_kind kind, struct comparison **ret,
-		     struct error *err);
+		     struct list **ret_wait, struct error *err);
 void comparison_drop(struct comparison *r);

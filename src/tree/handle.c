@@ -242,7 +242,9 @@ static int serve_comparison(struct handle *h, size_t size, uint64_t off, struct 
 
 	place_of(h, &at);
 	if (!h->comparison)
-		rc = comparison_begin(at.sandbox, h->node->compare, &h->comparison, &err);
+		rc = comparison_begin(at.sandbox, h->node->compare, &h->comparison, ret_wait, &err);
+	if (rc == -EAGAIN)
+		return rc;
 	if (rc == 0 && !h->comparison->done) {
 		*ret_wait = &h->comparison->waiters;
 		return -EAGAIN;

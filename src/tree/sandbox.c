@@ -40,6 +40,11 @@ static bool offers_services(const struct backend_ops *ops)
 	return ops->services;
 }
 
+static bool offers_comparison(const struct backend_ops *ops)
+{
+	return ops->compare;
+}
+
 static int sandbox_error_show(const struct place *at, struct buf *out)
 {
 	return error_show(&at->sandbox->error, out);
@@ -110,6 +115,9 @@ const struct node sandbox_rows[] = {
      .children = &snapshots},
     {"services", 0444, "its ports and their URLs, a JSON object a line", .show = services_show,
      .offered = offers_services},
+    {"changed", 0444, "paths that differ from the image, one a line", .compare = COMPARE_PATHS,
+     .offered = offers_comparison},
+    {"diff", 0444, "the same as a patch", .compare = COMPARE_PATCH, .offered = offers_comparison},
     {"fs", 0755, "the sandbox's root directory", .graft = true},
     {0},
 };

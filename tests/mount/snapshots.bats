@@ -7,7 +7,7 @@ load helpers
 FILL='mkdir -p /workspace/d /workspace/deep/er; echo hello >/workspace/d/a; ln /workspace/d/a /workspace/b
 	ln -s /etc/passwd /workspace/inside; ln -s ../../../../../../etc/shadow /workspace/out
 	truncate -s 100M /workspace/sparse; printf end >>/workspace/sparse; mkfifo /workspace/pipe
-	chmod 0 /workspace/deep/er; echo x >/workspace/noread; chmod 0 /workspace/noread'
+	touch /workspace/deep/er/f; chmod 0 /workspace/deep/er; echo x >/workspace/noread; chmod 0 /workspace/noread'
 
 taken() { # NAME
 	put "$B/ctl" "snapshot $1"

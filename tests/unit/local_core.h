@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "local_unused.h"
+
 #define WAIT_SECONDS 60
 #define OUTPUT_MAX   65536
 
@@ -101,67 +103,6 @@ void sandbox_set_instance(struct sandbox *s, void *instance)
 void sandbox_creating(struct sandbox *s)
 {
 	(void)s;
-}
-
-/* --- Snapshots and comparisons: nobody asks for them here --- */
-
-const char *snapshot_name(const struct snapshot *n)
-{
-	(void)n;
-	abort();
-}
-
-struct sandbox *snapshot_sandbox(const struct snapshot *n)
-{
-	(void)n;
-	abort();
-}
-
-void *snapshot_instance(const struct snapshot *n)
-{
-	(void)n;
-	abort();
-}
-
-void snapshot_set_instance(struct snapshot *n, void *instance)
-{
-	(void)n;
-	(void)instance;
-	abort();
-}
-
-void snapshot_set_id(struct snapshot *n, const char *id)
-{
-	(void)n;
-	(void)id;
-	abort();
-}
-
-void snapshot_ready(struct snapshot *n, int64_t bytes)
-{
-	(void)n;
-	(void)bytes;
-	abort();
-}
-
-void snapshot_failed(struct snapshot *n, const struct error *why)
-{
-	(void)n;
-	(void)why;
-	abort();
-}
-
-void snapshot_removed(struct snapshot *n)
-{
-	(void)n;
-	abort();
-}
-
-struct snapshot *snapshot_found(struct sandbox *s, const struct snapshot_leftover *leftover)
-{
-	(void)s;
-	(void)leftover;
-	return NULL;
 }
 
 /* --- The agent --- */

@@ -89,8 +89,12 @@ static UNWATCHED int own_mounts(struct child *c)
 
 static UNWATCHED int mount_overlay(struct child *c)
 {
-	/* Without privilege overlayfs keeps its marks in user.* attributes, not in trusted.*. */
-	const char *options = c->uid ? OVERLAY ",userxattr" : OVERLAY;
+	/*
+	 * Without privilege overlayfs keeps its marks in user.* attributes, not in trusted.*, and of them
+	 * only those that a copy of the layer keeps its meaning with; so must it for root, for snapshots.
+	 */
+	const char *options =
+	    c->uid ? OVERLAY ",userxattr" : OVERLAY ",redirect_dir=off,metacopy=off,index=off";
 	int image;
 
 	if (!c->overlay_image)

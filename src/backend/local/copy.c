@@ -66,15 +66,23 @@ static int enter(struct tree *t, int from, int to, const struct stat *st)
 	return rc;
 }
 
+static void close_level(struct tree *t)
+{
+	struct level *l = top(t);
+
+	copy_close_directory(dirfd(l->from), &l->st);
+	closedir(l->from);
+	close(l->to);
+	t->depth--;
+}
+
 /* What the directory itself is like comes last: it had to be writable. */
 static int leave(struct tree *t)
 {
 	struct level *l = top(t);
 	int rc = copy_attributes(dirfd(l->from), l->to, &l->st);
 
-	closedir(l->from);
-	close(l->to);
-	t->depth--;
+	close_level(t);
 	return rc;
 }
 
@@ -229,11 +237,8 @@ int copy_tree(int from, int to, int links, struct copying *c, struct error *err)
 			      : enter(t, openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
 				      openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), &st);
 	rc = rc ? fail(t, -rc, err) : walk(t, err);
-	while (t->depth) {
-		closedir(top(t)->from);
-		close(top(t)->to);
-		t->depth--;
-	}
+	while (t->depth)
+		close_level(t);
 	free(t);
 	return rc;
 }

@@ -13,22 +13,34 @@
 #define CHUNK (8u << 20)   /* bytes between two looks at whether it is wanted */
 #define BLOCK (128u << 10) /* bytes, where the kernel does not copy itself */
 
+/* In the sandbox its owner is root, whom modes do not stop: out here this user is only the owner. */
+static bool lacks_rights(const struct stat *st)
+{
+	mode_t wanted = S_ISDIR(st->st_mode) ? 0500 : 0400;
+
+	return st->st_uid == geteuid() && st->st_uid != 0 && (st->st_mode & wanted) != wanted;
+}
+
 int copy_open(int held, const struct stat *st, int flags)
 {
+	bool lacks = lacks_rights(st);
 	char path[32];
 	int fd, code;
 
 	snprintf(path, sizeof path, "/proc/self/fd/%d", held);
-	fd = open(path, flags | O_NONBLOCK | O_CLOEXEC);
-	if (fd >= 0 || errno != EACCES || st->st_uid != geteuid())
-		return fd >= 0 ? fd : -errno;
-	/* In the sandbox its owner is root, whom modes do not stop: out here we are only the owner. */
-	if (chmod(path, (st->st_mode & 07777) | 0700))
-		return -EACCES;
+	if (lacks && chmod(path, (st->st_mode & 07777) | 0500))
+		return -errno;
 	fd = open(path, flags | O_NONBLOCK | O_CLOEXEC);
 	code = errno;
-	chmod(path, st->st_mode & 07777);
+	if (lacks && (fd < 0 || !S_ISDIR(st->st_mode)))
+		chmod(path, st->st_mode & 07777);
 	return fd >= 0 ? fd : -code;
+}
+
+void copy_close_directory(int fd, const struct stat *st)
+{
+	if (lacks_rights(st))
+		fchmod(fd, st->st_mode & 07777);
 }
 
 /* --- Extended attributes --- */

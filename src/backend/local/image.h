@@ -18,6 +18,12 @@ bool image_is_host(const char *image);
  */
 int image_host(int root, bool network, bool again, struct arguments *args, struct error *err);
 
+/*
+ * What is laid over the image directory `lower` before a sandbox begins, into `target`: an upper layer, a
+ * copy of the image (then they are the same), or an empty directory.
+ */
+int image_ours(int target, int lower, bool network, struct error *err);
+
 /* What a directory image's root, or the upper layer of one, must have where it is a copy of another
  * sandbox's. */
 int image_again(int root, bool network, struct error *err);

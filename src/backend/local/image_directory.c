@@ -73,7 +73,7 @@ static int make_directory(int target, int lower, const char *name, mode_t mode, 
 	return 0;
 }
 
-static int make_ours(int target, int lower, bool network, struct error *err)
+int image_ours(int target, int lower, bool network, struct error *err)
 {
 	static const struct {
 		const char *name;
@@ -157,7 +157,7 @@ int image_overlay(int home, const char *image, bool network, struct error *err)
 	if (lower < 0)
 		return error_errno(err, errno, "IMAGE_MISSING", "image: %.200s", image);
 	upper = make_and_open(home, "upper", err);
-	rc = upper < 0 ? upper : make_ours(upper, lower, network, err);
+	rc = upper < 0 ? upper : image_ours(upper, lower, network, err);
 	if (upper >= 0)
 		close(upper);
 	close(lower);
@@ -225,7 +225,7 @@ int image_copy(int home, const char *image, bool network, struct error *err)
 	else
 		rc = run_cp(from, to, err);
 	if (!rc)
-		rc = make_ours(to, to, network, err);
+		rc = image_ours(to, to, network, err);
 	if (from >= 0)
 		close(from);
 	if (to >= 0)

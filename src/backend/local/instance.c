@@ -262,8 +262,9 @@ void instance_kill(struct instance *i, uint32_t ms)
 
 static void remove_entries(struct instance *i)
 {
-	static const char *const entries[] = {"root",	   "upper",	 "work",	  "spool",    "links",
-					      "snapshots", "agent.sock", "meta.json.new", "meta.json"};
+	static const char *const entries[] = {"root",	       "upper",	    "work",    "spool",
+					      "links",	       "snapshots", "compare", "agent.sock",
+					      "meta.json.new", "meta.json"};
 	int rc;
 
 	/* meta.json goes near the end: until then the rest is recognisably ours. */

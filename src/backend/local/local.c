@@ -1,6 +1,7 @@
 /* The table core calls, and opening and closing it all. */
 #include "backend/local/instance.h"
 
+#include "backend/local/compare.h"
 #include "backend/local/image.h"
 #include "backend/local/long_work.h"
 #include "backend/local/seccomp.h"
@@ -444,6 +445,7 @@ static const struct backend_ops local_ops = {
     .list = local_list,
     .attach = local_attach,
     .renamed = local_renamed,
+    .compare = local_compare,
     .snapshot = local_snapshot,
     .snapshot_remove = local_snapshot_remove,
     .snapshot_root = local_snapshot_root,
