@@ -76,4 +76,12 @@ bench: all $(BUILD)/bench
 bench-far: all
 	tests/bench/far $(BUILD)
 
-.PHONY: tests fuzz check bench bench-far
+$(BUILD)/bench-files: tests/bench/files.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -g $(WARNINGS) $(if $(WERROR),-Werror) -pthread -o $@ $<
+
+# What fs/ costs, beside the file system below, passthrough_ll and sshfs.
+bench-fs: all $(BUILD)/bench-files
+	tests/bench/fs $(BUILD)
+
+.PHONY: tests fuzz check bench bench-far bench-fs

@@ -79,8 +79,14 @@ static ssize_t send_init(int fd, const struct iovec *iov, int count)
 		memcpy(flat + len, iov[i].iov_base, iov[i].iov_len);
 		len += iov[i].iov_len;
 	}
-	if (len == sizeof flat && init->head.error == 0 && reply.wanted & offered) {
+	if (len == sizeof flat && init->head.error == 0 && offered) {
 		init->flags |= FUSE_INIT_EXT;
+		/*
+		 * Without it each write is preceded by a question for file capabilities. A user's own
+		 * writes take them and setuid bits away by themselves; root's do not.
+		 */
+		if (geteuid() != 0)
+			init->flags |= FUSE_HANDLE_KILLPRIV_V2;
 		init->flags2 |= reply.wanted & offered;
 		if (init->flags2 & INIT_PASSTHROUGH)
 			init->max_stack_depth = STACK_DEPTH;

@@ -4,6 +4,7 @@
  *
  *   O_TMPFILE            comes as a CREATE whose flags hold it
  *   direct I/O and mmap  files opened for direct I/O can be mapped shared
+ *   capabilities         a user's daemon need not be asked for those of a file before each write to it
  *   passthrough          is agreed on in the reply to INIT; see passthrough.h
  */
 #pragma once

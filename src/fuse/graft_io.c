@@ -1,4 +1,5 @@
 /* fs/: the data of open files. */
+#include "fuse/bulk.h"
 #include "fuse/graft.h"
 #include "fuse/graft_nodes.h"
 
@@ -15,38 +16,25 @@ static struct graft_handle *handle(const struct fuse_file_info *fi)
 	return (struct graft_handle *)(uintptr_t)fi->fh;
 }
 
-/* A live file's data is copied: splice does not know O_NONBLOCK for all of them. */
-static void reply_live(fuse_req_t req, int fd, size_t size, off_t off)
-{
-	char *data = malloc(size);
-	ssize_t len = data ? pread(fd, data, size, off) : -1;
-
-	if (len < 0)
-		fuse_reply_err(req, data ? errno : ENOMEM);
-	else
-		fuse_reply_buf(req, data, (size_t)len);
-	free(data);
-}
-
+/* Copied by way of a buffer that stays with the thread: libfuse's own would be mapped anew each time. */
 void graft_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct graft_handle *h = handle(fi);
 	struct graft *g = h->graft;
-	struct fuse_bufvec data = FUSE_BUFVEC_INIT(size);
-	int r = graft_enter(g);
+	ssize_t r = graft_enter(g);
+	char *bulk = r == 0 ? bulk_take() : NULL;
 
-	if (r < 0) {
-		fuse_reply_err(req, -r);
-		return;
+	if (r == 0) {
+		r = bulk ? pread(h->fd, bulk, size < BULK_SIZE ? size : BULK_SIZE, off) : -1;
+		if (r < 0)
+			r = bulk ? -errno : -ENOMEM;
+		graft_leave(g);
 	}
-	data.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	data.buf[0].fd = h->fd;
-	data.buf[0].pos = off;
-	if (h->live)
-		reply_live(req, h->fd, size, off);
+	if (r < 0)
+		fuse_reply_err(req, (int)-r);
 	else
-		fuse_reply_data(req, &data, 0);
-	graft_leave(g);
+		fuse_reply_buf(req, bulk, (size_t)r);
+	bulk_give(bulk);
 }
 
 void graft_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi)

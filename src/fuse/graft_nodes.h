@@ -52,6 +52,13 @@ struct graft_node {
 	int32_t backing;	    /* 0: none */
 	unsigned int passed, plain; /* opens of either kind */
 
+	/* The file as the last open found it, if a later change is sure to show in this. */
+	struct graft_version {
+		bool sure;
+		off_t size;
+		struct timespec modified, changed;
+	} version;
+
 	void *far; /* the graft's own, where it is far away */
 };
 

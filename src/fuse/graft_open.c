@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -94,6 +96,50 @@ static int32_t backing_of(const struct graft_handle *h)
 	return h->passed ? h->node->backing : 0; /* stays as long as we are counted */
 }
 
+/* --- Keeping pages --- */
+
+#define TICK_NS 50000000 /* more than any kernel's */
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Times are those of a clock that ticks: what changes within a tick of the last change leaves no mark. */
+static bool is_settled(const struct timespec *changed)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (now.tv_sec - changed->tv_sec) * 1000000000 + now.tv_nsec - changed->tv_nsec > TICK_NS;
+}
+
+/*
+ * Whether pages the kernel has of the file are still true: it is as the last open
+ * found it. Nobody can set the time of change, so a forged mtime is found out.
+ * While a file is open the kernel compares size and mtime at each read.
+ */
+static bool is_unchanged(struct graft_node *node, int fd)
+{
+	struct graft_version version;
+	struct stat st;
+	bool same;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	version = (struct graft_version){.sure = is_settled(&st.st_ctim),
+					 .size = st.st_size,
+					 .modified = st.st_mtim,
+					 .changed = st.st_ctim};
+	pthread_mutex_lock(&graft_lock);
+	same = node->version.sure && node->version.size == version.size &&
+	       same_time(&node->version.modified, &version.modified) &&
+	       same_time(&node->version.changed, &version.changed);
+	node->version = version;
+	pthread_mutex_unlock(&graft_lock);
+	return same;
+}
+
 static int add_handle(struct graft_node *node, int fd, struct fuse_file_info *fi)
 {
 	struct graft_handle *h = graft_handle_new(node, fd, false);
@@ -109,7 +155,7 @@ static int add_handle(struct graft_node *node, int fd, struct fuse_file_info *fi
 	 * believes the end to be.
 	 */
 	fi->direct_io = !h->passed && (h->live || fi->flags & O_APPEND);
-	fi->keep_cache = 0;
+	fi->keep_cache = !h->passed && !fi->direct_io && is_unchanged(node, fd);
 	/* Every write was judged as it was done; but a close has the kernel write what mappings have changed.
 	 */
 	fi->noflush = h->passed || fi->direct_io || (fi->flags & O_ACCMODE) == O_RDONLY;

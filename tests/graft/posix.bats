@@ -234,6 +234,40 @@ passes() { # whether open files are read without the server
 	exec 7<&-
 }
 
+@test "pages kept from an earlier open are never stale, whatever the sandbox does to times" {
+	"$PYTHON" - "$TREE" "$M" <<-'END'
+		import os, sys, time
+		inside, outside = (d + "/f" for d in sys.argv[1:])
+		def look():
+		    with open(outside, "rb") as f:
+		        return f.read()
+		def change(n, keep_times):
+		    text = b"%08d" % n * 1000
+		    st = os.stat(inside)
+		    f = os.open(inside, os.O_WRONLY)
+		    os.pwrite(f, text, 0)
+		    if keep_times:
+		        os.utime(f, ns=(st.st_atime_ns, st.st_mtime_ns))
+		    os.close(f)
+		    return text
+		with open(inside, "wb") as f:
+		    f.write(b"-" * 8000)
+		for n in range(600):
+		    if n % 60 == 0:
+		        time.sleep(0.06) # old enough for pages to be kept
+		        look()
+		    look()
+		    text = change(n, n % 2)
+		    assert look() == text, n
+		time.sleep(0.06)
+		look(); look()
+		os.rename(inside, inside + ".old")
+		with open(inside, "wb") as f:
+		    f.write(b"other")
+		assert look() == b"other"
+	END
+}
+
 @test "links, modes, owners, times, xattrs" {
 	umask 027
 	echo x >"$M/f"
