@@ -8,6 +8,7 @@ struct channel {
 	struct pipe *pipe;
 	const struct channel_events *events;
 	void *owner;
+	enum spool_mode mode;
 	struct buf in; /* the start of a frame that has not come whole */
 	bool welcomed, dead;
 };
@@ -62,6 +63,25 @@ static int send_hello(struct channel *c, enum spool_mode mode, uint64_t life)
 	return rc;
 }
 
+/* With it goes the wish for all its output: who asked only when it has started would wait twice as long. */
+static int send_start(struct channel *c, const struct frame *f)
+{
+	uint8_t header[FRAME_HEADER], wants[STREAMS][FRAME_HEADER + 8] = {{0}};
+	struct iovec iov[] = {
+	    {header, sizeof header},
+	    {(void *)f->payload, f->length},
+	    {wants, sizeof wants},
+	};
+
+	if (c->dead)
+		return -EPIPE;
+	frame_header(f, header);
+	for (uint8_t i = 0; i < STREAMS; i++)
+		frame_header(&(struct frame){.type = MSG_WANT, .stream = i, .id = f->id, .length = 8},
+			     wants[i]);
+	return c->pipe->ops->send(c->pipe, iov, c->mode == SPOOL_STREAM ? 3 : 2);
+}
+
 int channel_start(struct channel *c, uint32_t id, const struct start *s)
 {
 	struct frame f = {.type = MSG_START, .id = id};
@@ -73,7 +93,7 @@ int channel_start(struct channel *c, uint32_t id, const struct start *s)
 	if (rc == 0) {
 		f.payload = (uint8_t *)payload.data;
 		f.length = (uint32_t)payload.len;
-		rc = send_frame(c, &f, NULL, 0);
+		rc = send_start(c, &f);
 	}
 	buf_free(&payload);
 	return rc;
@@ -316,6 +336,7 @@ struct channel *channel_new(struct pipe *pipe, enum spool_mode mode, uint64_t li
 	c->pipe = pipe;
 	c->events = events;
 	c->owner = owner;
+	c->mode = mode;
 	buf_init(&c->in, FRAME_HEADER + FRAME_PAYLOAD_MAX + (1u << 20));
 	if (send_hello(c, mode, life) == -ENOMEM) {
 		free(c);

@@ -44,7 +44,8 @@ void channel_free(struct channel *c);
  */
 int channel_receive(struct channel *c, const void *data, size_t len, struct error *err);
 
-/* Each queues one frame: 0, -EPIPE, -ENOBUFS or -ENOMEM. */
+/* Each queues one frame: 0, -EPIPE, -ENOBUFS or -ENOMEM. With START go, in SPOOL_STREAM, a WANT for each
+ * stream. */
 int channel_start(struct channel *c, uint32_t id, const struct start *s);
 int channel_input(struct channel *c, uint32_t id, uint64_t offset, const void *data, size_t len);
 int channel_input_end(struct channel *c, uint32_t id, uint64_t offset);

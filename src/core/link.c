@@ -57,9 +57,6 @@ static void on_started(void *owner, uint32_t id, uint64_t when_ns)
 	p->state = PROCESS_RUNNING;
 	p->started_ns = when_ns;
 	event_process(p);
-	if (s->spool_dir < 0)
-		for (int i = 0; i < STREAMS; i++)
-			channel_want(s->channel, id, i, p->streams[i].size);
 }
 
 static void on_grew(void *owner, uint32_t id, enum stream_number stream, uint64_t size, bool full)

@@ -13,6 +13,7 @@ import { discoveryService } from "./runners.js";
 import { sandboxesService } from "./sandboxes.js";
 import { service } from "./schema.js";
 import { snapshotsService } from "./snapshots.js";
+import { counting } from "./messages.js";
 import { spoil, spoilRequest } from "./spoil.js";
 import { templatesService } from "./templates.js";
 import { volumesService } from "./volumes.js";
@@ -70,7 +71,8 @@ export class Server {
 		this.counts[method] = (this.counts[method] ?? 0) + 1;
 		const { headers } = request;
 		const call = { method, time: Date.now(), http: request.httpVersion, connection: request.stream?.session?.number,
-			contentType: headers["content-type"], timeoutMs: Number(headers["connect-timeout-ms"]) || undefined, open: true };
+			contentType: headers["content-type"], timeoutMs: Number(headers["connect-timeout-ms"]) || undefined, open: true,
+			received: 0, sent: 0 };
 		this.calls.push(call);
 		if (this.calls.length > CALLS_KEPT)
 			this.calls.shift();
@@ -95,7 +97,11 @@ export class Server {
 		const id = randomUUID();
 		try {
 			const universal = universalRequestFromNodeRequest(request, response, undefined, values);
-			const answer = await handler({ ...universal, body: spoilRequest(universal.body, fault, response) });
+			const streaming = call.contentType?.startsWith("application/connect+");
+			const received = streaming ? counting(universal.body, () => call.received++) : universal.body;
+			const answer = await handler({ ...universal, body: spoilRequest(received, fault, response) });
+			if (streaming && answer.body)
+				answer.body = counting(answer.body, () => call.sent++);
 			const named = { ...answer, header: new Headers([...(answer.header ?? []), ["x-request-id", id]]) };
 			call.status = answer.status;
 			await universalResponseToNodeResponse(fault ? spoil(named, fault, response, universal.signal) : named, response);
