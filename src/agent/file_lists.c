@@ -28,6 +28,8 @@ static bool describe(struct file_work *w, int dir, struct file_entry *e)
 		return false;
 	if (e->known && S_ISLNK(e->attr.st_mode) && entry_text(w, dir, e))
 		e->known = false;
+	/* Who lists a directory asks for those of each file in it. */
+	e->plain = e->known && files_child_is_plain(dir, e->name);
 	return true;
 }
 

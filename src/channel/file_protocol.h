@@ -180,6 +180,7 @@ struct file_entry {
 	uint64_t position; /* READDIR with this offset goes on behind the entry */
 	char name[FILE_NAME_BYTES + 1];
 	bool known; /* all of attr; else only st_ino, and the type in st_mode, which may be 0 */
+	bool plain; /* known to have no extended attributes */
 	struct stat attr;
 	const uint8_t *text; /* of a symlink */
 	uint32_t text_len;

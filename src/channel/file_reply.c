@@ -183,7 +183,7 @@ int file_list_put_entry(struct buf *out, const struct file_entry *e)
 	int rc;
 
 	if (!(rc = put_u64(out, e->position)) && !(rc = put_bytes(out, e->name, (uint32_t)strlen(e->name))))
-		rc = put_u8(out, e->known);
+		rc = put_u8(out, e->known ? 1 + e->plain : 0);
 	if (!rc && e->known) {
 		if (!(rc = put_attr(out, &e->attr)))
 			rc = put_bytes(out, e->text, e->text_len);
@@ -225,9 +225,10 @@ static void get_entry(struct reader *r, struct file_entry *ret)
 	get_name(r, ret->name);
 	known = get_u8(r);
 	ret->known = known;
+	ret->plain = known == 2;
 	ret->text = NULL;
 	ret->text_len = 0;
-	if (known > 1)
+	if (known > 2)
 		r->bad = true;
 	if (known) {
 		get_attr(r, &ret->attr);

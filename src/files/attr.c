@@ -3,6 +3,7 @@
 #include "files/walk.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <fcntl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -107,4 +108,13 @@ int files_removexattr(int fd, const char *name)
 	if (r < 0)
 		return r;
 	return removexattr(files_self(fd).path, name) < 0 ? -errno : 0;
+}
+
+bool files_child_is_plain(int dir, const char *name)
+{
+	struct files_self self = files_self(dir);
+	char path[sizeof self.path + FILES_NAME_MAX + 1];
+
+	snprintf(path, sizeof path, "%s/%s", self.path, name);
+	return llistxattr(path, NULL, 0) == 0;
 }

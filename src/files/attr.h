@@ -38,3 +38,6 @@ int files_setxattr(int fd, const char *name, const void *value, size_t size, int
 ssize_t files_getxattr(int fd, const char *name, void *value, size_t size);
 ssize_t files_listxattr(int fd, char *names, size_t size);
 int files_removexattr(int fd, const char *name);
+/* Whether the file called `name` (one component) in the directory `dir` has none; false where it cannot be
+ * told. */
+bool files_child_is_plain(int dir, const char *name);

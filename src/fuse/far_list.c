@@ -50,7 +50,7 @@ static int put_entries(struct far_dir *d, struct file_reply *reply, uint64_t *re
 			text[e->text_len] = '\0';
 		}
 		if (!far_entry_put(d, e->name, FAR_PRESENT, e->known ? &e->attr : NULL,
-				   e->known && S_ISLNK(e->attr.st_mode) ? text : NULL, false))
+				   e->known && S_ISLNK(e->attr.st_mode) ? text : NULL, e->plain))
 			rc = -ENOMEM;
 		else if (!e->known)
 			far_entry_hint(d, e->name, &e->attr);
