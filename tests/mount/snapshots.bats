@@ -41,6 +41,9 @@ in_fork() { # NAME TEXT
 	[[ $output == *'< hello'*'> changed'* ]]
 	grep -q '"state":.*"ready"' "$B/info"
 	rmdir "$B/snapshots/a"
+	taken a # at once: the old one may still be on its way out
+	same changed "$(cat "$B/snapshots/a/workspace/d/a")"
+	rmdir "$B/snapshots/a"
 	same '' "$(ls "$B/snapshots")"
 	[ ! -e "$B/snapshots/a" ]
 	eventually 20 no_file "$STATE/default/$(cat "$B/id")/snapshots/a"
@@ -205,8 +208,16 @@ refuses() { # ERRNO PYTHON
 	same 1 "$(inside 'echo 1')"
 	wait $writer
 	same 500 "$(ls -U "$B/snapshots/a/workspace/many" | wc -l)"
-	mkdir "$B/snapshots/b"
-	rmdir "$B/snapshots/b"
+	for _ in 1 2 3; do
+		mkdir "$B/snapshots/b"
+		rmdir "$B/snapshots/b"
+	done
+	# A fork that is still copying goes as readily.
+	for _ in 1 2 3; do
+		fork new box/snapshots/a
+		put "$S/new/ctl" start
+		rmdir "$S/new"
+	done
 	(exec timeout -s INT 0.05 sh -c 'echo "snapshot c" >"$1"' sh "$B/ctl") || true
 	[ ! -d "$B/snapshots/c" ] || ls "$B/snapshots/c/workspace/many" >/dev/null
 	mkdir "$B/snapshots/d"

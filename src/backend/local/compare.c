@@ -151,7 +151,6 @@ static void work(void *arg)
 		remove_tree(all, name);
 		close(all);
 	}
-	unlinkat(j->instance->home.dir, "compare", AT_REMOVEDIR);
 	sheet_free(&j->sheet);
 }
 

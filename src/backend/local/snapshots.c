@@ -26,6 +26,7 @@ struct local_snapshot {
 	struct instance *instance;
 	struct snapshot *core; /* NULL when that is gone */
 	char name[49];
+	char dir[49]; /* what it is called on disk: its name is free again before it is all gone */
 	bool working;
 	bool removing; /* as soon as no job is at it */
 	atomic_bool unwanted;
@@ -90,18 +91,64 @@ static void open_view(struct local_snapshot *ls, int dir)
 		return;
 	}
 	snprintf(place, sizeof place, "%s/%s/snapshots/%s", ls->instance->local->store.path,
-		 ls->instance->meta.id, ls->name);
+		 ls->instance->meta.id, ls->dir);
 	ls->view = view_overlay(place, "upper", ls->meta.image, &err);
 	if (ls->view < 0)
 		log_warn("snapshot %s of sandbox %s cannot be looked into: %s", ls->name,
 			 ls->instance->meta.id, err.text);
 }
 
+#define TRIES_MAX 10000
+
+static void other_name(struct local_snapshot *ls, const char *what)
+{
+	static atomic_ulong number;
+
+	snprintf(ls->dir, sizeof ls->dir, ".%s-%lu", what, atomic_fetch_add(&number, 1));
+}
+
+/* A directory nobody has, not even an earlier mount. */
+static int make_fresh(struct local_snapshot *ls, int all)
+{
+	for (int try = 0; try < TRIES_MAX; try++) {
+		other_name(ls, "new");
+		if (mkdirat(all, ls->dir, 0700) == 0)
+			return openat(all, ls->dir, OPEN_DIR);
+		if (errno != EEXIST)
+			break;
+	}
+	return -1;
+}
+
+/* Core lock held. 0 or -errno. */
+static int rename_to(struct local_snapshot *ls, const char *name)
+{
+	char from[80], to[80];
+
+	snprintf(from, sizeof from, "snapshots/%s", ls->dir);
+	snprintf(to, sizeof to, "snapshots/%s", name);
+	if (renameat2(ls->instance->home.dir, from, ls->instance->home.dir, to, RENAME_NOREPLACE))
+		return -errno;
+	snprintf(ls->dir, sizeof ls->dir, "%s", name);
+	return 0;
+}
+
+static void hide(struct local_snapshot *ls)
+{
+	struct local_snapshot fresh = {0};
+
+	for (int try = 0; try < TRIES_MAX; try++) {
+		other_name(&fresh, "gone");
+		if (rename_to(ls, fresh.dir) != -EEXIST)
+			return;
+	}
+}
+
 static void make_work(void *arg)
 {
 	struct local_snapshot *ls = arg;
 	int all = make_and_open(ls->instance->home.dir, "snapshots");
-	int dir = all < 0 ? -1 : make_and_open(all, ls->name);
+	int dir = all < 0 ? -1 : make_fresh(ls, all);
 
 	if (dir < 0)
 		fail(ls, errno, "the directory");
@@ -114,8 +161,8 @@ static void make_work(void *arg)
 		open_view(ls, dir);
 	if (dir >= 0)
 		close(dir);
-	if (all >= 0 && ls->error.code)
-		remove_tree(all, ls->name);
+	if (dir >= 0 && ls->error.code)
+		remove_tree(all, ls->dir);
 	if (all >= 0)
 		close(all);
 }
@@ -138,7 +185,7 @@ static void remove_work(void *arg)
 {
 	struct local_snapshot *ls = arg;
 	int all = openat(ls->instance->home.dir, "snapshots", OPEN_DIR);
-	int rc = all < 0 ? 0 : delete_one(all, ls->name);
+	int rc = all < 0 ? 0 : delete_one(all, ls->dir);
 
 	if (rc)
 		log_warn("snapshot %s of sandbox %s: not removed: %s", ls->name, ls->instance->meta.id,
@@ -151,7 +198,7 @@ static void view_work(void *arg)
 {
 	struct local_snapshot *ls = arg;
 	int all = openat(ls->instance->home.dir, "snapshots", OPEN_DIR);
-	int dir = all < 0 ? -1 : openat(all, ls->name, OPEN_DIR);
+	int dir = all < 0 ? -1 : openat(all, ls->dir, OPEN_DIR);
 
 	if (dir >= 0)
 		open_view(ls, dir);
@@ -209,9 +256,15 @@ static void made(void *arg)
 {
 	struct local_snapshot *ls = arg;
 	struct instance *i = ls->instance;
+	int rc;
 
 	core_lock();
 	ls->working = false;
+	if (!ls->error.code && !ls->removing && strcmp(ls->dir, ls->name) != 0) {
+		rc = rename_to(ls, ls->name);
+		if (rc)
+			fail(ls, -rc, "the directory");
+	}
 	if (ls->error.code) {
 		snapshot_failed(ls->core, &ls->error);
 		free_one(ls);
@@ -275,6 +328,7 @@ void local_snapshot_remove(struct backend *b, struct snapshot *n)
 		snapshot_removed(n);
 		free_one(ls);
 	} else {
+		hide(ls);
 		begin_removal(ls);
 	}
 }
@@ -309,7 +363,7 @@ void snapshots_free(struct instance *i)
 static void adopt_one(struct instance *i, int all, const char *name)
 {
 	struct local_snapshot *ls = new_one(i, name);
-	int dir = openat(all, name, OPEN_DIR);
+	int dir = ls ? openat(all, strcpy(ls->dir, ls->name), OPEN_DIR) : -1;
 	char id[SNAPSHOT_ID_MAX + 1];
 	struct snapshot_leftover found = {.id = id, .name = name, .instance = ls, .making = true};
 	struct error err;
@@ -320,7 +374,8 @@ static void adopt_one(struct instance *i, int all, const char *name)
 		found.bytes = ls->meta.bytes;
 		ls->core = snapshot_found(i->sandbox, &found);
 	}
-	close(dir);
+	if (dir >= 0)
+		close(dir);
 	if (ls && ls->core && begin(ls, view_work, made))
 		return;
 	if (ls && ls->core)

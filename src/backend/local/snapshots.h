@@ -8,7 +8,8 @@ struct snapshot;
 
 /*
  * HOME/snapshots/NAME/ has root/, or upper/ and view/ where the root is an overlay: a copy of what is so
- * called in HOME; and meta.json, which comes last: without it, it is the rest of one that was never done.
+ * called in HOME; and meta.json. It gets that name when it is whole: until then it is .new-N, and while it is
+ * deleted .gone-N.
  */
 void local_snapshot(struct backend *b, struct snapshot *n);
 void local_snapshot_remove(struct backend *b, struct snapshot *n);
