@@ -146,6 +146,11 @@ int channel_file(struct channel *c, uint32_t tag, const void *payload, size_t le
 	return send_frame(c, &f, payload, len);
 }
 
+int channel_ping(struct channel *c, uint64_t cookie)
+{
+	return send_number(c, MSG_PING, 0, 0, cookie, 8);
+}
+
 int channel_shutdown(struct channel *c, uint32_t grace_ms)
 {
 	return send_number(c, MSG_SHUTDOWN, 0, 0, grace_ms, 4);

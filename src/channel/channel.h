@@ -56,4 +56,6 @@ int channel_have(struct channel *c, uint32_t id, enum stream_number stream, uint
 int channel_forget(struct channel *c, uint32_t id);
 /* `payload` is a whole struct file_request. */
 int channel_file(struct channel *c, uint32_t tag, const void *payload, size_t len);
+/* Answered with something; what it is does not matter. */
+int channel_ping(struct channel *c, uint64_t cookie);
 int channel_shutdown(struct channel *c, uint32_t grace_ms);

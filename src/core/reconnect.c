@@ -164,6 +164,7 @@ void reconnect_done(struct sandbox *s)
 	s->reach.ready = s->reach.known = true;
 	s->reach.lost = s->reach.unreachable = s->reach.asking = false;
 	s->reach.failures = 0;
+	pulse_begin(s);
 }
 
 void reconnect_stop(struct sandbox *s)

@@ -20,9 +20,11 @@ struct reach {
 	bool known;	  /* was ready once: the agent's processes are known here */
 	bool farewell;	  /* the agent said BYE */
 	bool retry_armed, deadline_armed;
-	unsigned failures; /* attempts in a row */
-	uint64_t lost_at;  /* ms, monotonic */
-	time_t since;	   /* the same on the wall's clock */
+	bool pulse_armed, asked; /* the agent was asked for a sign of life, */
+	uint64_t news_then;	 /* and what had been heard by then */
+	unsigned failures;	 /* attempts in a row */
+	uint64_t lost_at;	 /* ms, monotonic */
+	time_t since;		 /* the same on the wall's clock */
 };
 
 /* The pipe is gone or useless. Not from within an event of the channel. */
@@ -31,6 +33,8 @@ void reconnect_begin(struct sandbox *s, const struct error *why);
 void reconnect_soon(struct sandbox *s, int code);
 /* The agent has reported. */
 void reconnect_done(struct sandbox *s);
+/* pulse.c: from now on, as long as it is in reach, sees to it that the agent answers. */
+void pulse_begin(struct sandbox *s);
 /* It has ended: nothing is to be reached any more. */
 void reconnect_stop(struct sandbox *s);
 /* -ETIMEDOUT with a sentence while it is unreachable, else 0. */

@@ -13,7 +13,7 @@
 #define SEND_MS	       300000u
 #define SEND_BUDGET_MS 30000u
 #define SENDS_MAX      2u /* of one program: it may be damaged on the way once */
-#define REACH_FOR_MS   60000u
+#define REACH_FOR_MS   30000u
 #define PAUSE_MIN_MS   100u
 #define PAUSE_MAX_MS   2000u
 

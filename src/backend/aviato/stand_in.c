@@ -169,12 +169,15 @@ static void dispatch_command(struct command *c, const struct frame *f)
 
 static void dispatch(struct stand_in *s, const struct frame *f)
 {
+	struct reader r = {f->payload, f->length, false};
 	struct command *c;
 
 	if (f->type == MSG_HELLO)
 		welcome(s);
 	else if (f->type == MSG_START)
 		start(s, f);
+	else if (f->type == MSG_PING)
+		stand_in_tell_number(s, MSG_PONG, 0, 0, 0, get_u64(&r), NULL, 0);
 	else if (f->type == MSG_FILE)
 		refuse_file(s, f->id);
 	else if ((c = find(s, f->id)))

@@ -1,0 +1,133 @@
+#!/usr/bin/env bats
+# A gateway that is away, slow, or mad: clear errors, no hang, nothing twice, nothing forgotten, no byte lost.
+
+load helpers
+
+setup() {
+	prepare
+	GATEWAY_BY=weather gateway_up
+}
+
+begin() { # [OPTION...]
+	mount_up "$@"
+	mkdir -p "$B"
+}
+
+living() {
+	control sandboxes | jq '[.[] | select(.state | IN("COMPLETED", "FAILED", "TERMINATED") | not)] | length'
+}
+
+@test "down at the mount: refused in one line, soon, and nothing is left" {
+	local status=0
+	control down '{}' >/dev/null
+	within 30 mount_up 2>"$T/said" || status=$?
+	[ "$status" != 0 ]
+	same 1 "$(wc -l <"$T/said")"
+	grep -q 127.0.0.1 "$T/said"
+	! mounted
+	control up '{}' >/dev/null
+	begin
+	same back "$(inside 'echo back')"
+}
+
+@test "down later: what runs goes on, what needs the service fails in time, and all of it comes back" {
+	begin -o timeout=3
+	put "$B/cmd" 'i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.02; done; exit 7'
+	timeout 20 head -n 5 "$B/stdout" >/dev/null
+	control down '{}' >/dev/null
+	eventually 20 grep -q 'unreachable since' "$B/state"
+	reads "$B/status" 'running\n'
+	mkdir "$S/new"
+	put "$S/new/cmd" 'echo never' || true
+	within 40 finish "$S/new"
+	[[ $(cat "$S/new/status") == failed\ * ]]
+	[ -s "$S/new/error" ]
+	control up '{}' >/dev/null
+	eventually 60 state_is running
+	cmp <(timeout 60 cat "$B/stdout") <(seq -f 'line %g' 0 399)
+	reads "$B/wait" '7\n'
+	same 1 "$(control sandboxes | jq length)"
+}
+
+@test "an answer that is lost makes no second sandbox, and a passing failure none at all" {
+	begin
+	fault '{"method": "CreateSandbox", "error": {"code": "unavailable", "message": "later", "at": "end"}}'
+	same one "$(inside 'echo one')"
+	counted CreateSandbox 2
+	same 1 "$(control sandboxes | jq length)"
+	fault '{"method": "CreateSandbox", "cut": {"received": 20, "how": "connection"}, "times": 2}'
+	mkdir "$S/two"
+	put "$S/two/cmd" 'echo two'
+	reads "$S/two/stdout" 'two\n'
+	same 2 "$(control sandboxes | jq length)"
+	same 2 "$(living)"
+}
+
+@test "streams cut anywhere: output and input arrive whole" {
+	begin -o timeout=3
+	inside : >/dev/null
+	local how n=1
+	for how in reset connection end reset; do
+		fault "{\"method\": \"StreamExec\", \"cut\": {\"sent\": $((RANDOM * 3)), \"how\": \"$how\"}}"
+		control cut '{}' >/dev/null
+		put "$B/cmd" '{"command": "cat; seq 30000", "stdin": true}'
+		{ seq 20000; } >"$B/stdin"
+		cmp <(timeout 60 cat "$B/stdout") <(seq 20000; seq 30000)
+		reads "$B/wait" '0\n'
+		n=$((n + 1))
+		same "$n" "$(ls "$B/proc" | wc -l)"
+	done
+	control faults >"$T/left"
+	same 1 "$(control sandboxes | jq length)"
+}
+
+fine() {
+	n=$((n + 1))
+	mkdir "$S/n$n"
+	put "$S/n$n/cmd" 'echo fine'
+	[ "$(timeout 30 cat "$S/n$n/stdout" 2>/dev/null)" = fine ]
+}
+
+# mad METHOD TYPE BODY-FILE
+mad() {
+	jq -n --arg method "$1" --arg type "$2" --rawfile body "$3" \
+		'{method: $method, times: 0, http: {status: 200, contentType: $type, body: $body}}' >"$T/fault"
+	curl -sS --fail-with-body "$CONTROL/faults" --data-binary "@$T/fault" >/dev/null
+}
+
+@test "nonsense for an answer: every call fails with a reason, and the mount lives on" {
+	local pair n=0
+	head -c 20000 /dev/urandom | LC_ALL=C tr -cd '\1-\177' >"$T/random"
+	printf '%0.s{"status":' {1..20000} >"$T/deep"
+	printf '{"sandboxId": "../../etc", "status": 5}' >"$T/odd"
+	printf '\0\377\377\377\377{' >"$T/long"
+	begin -o timeout=3
+	for pair in CreateSandbox:{random,deep,odd,long} GetSandbox:{random,deep,odd,long} StreamExec:random; do
+		n=$((n + 1))
+		mad "${pair%:*}" "$([ "${pair%:*}" = StreamExec ] && echo application/connect+json || echo application/json)" "$T/${pair#*:}"
+		mkdir "$S/n$n"
+		put "$S/n$n/cmd" 'echo no'
+		within 50 finish "$S/n$n" || { cat "$S/n$n"/{state,status,error}; return 1; }
+		curl -sS -X DELETE "$CONTROL/faults" >/dev/null
+		[[ $(cat "$S/n$n/status") == @(failed|canceled|lost)* ]]
+	done
+	eventually 30 fine # once a probe has found that the service answers again
+}
+
+@test "nothing gets through any more: commands fail in time, the unmount too, and the next mount finds the sandbox" {
+	begin -o timeout=2
+	put "$B/cmd" 'echo begun; sleep 1000'
+	timeout 20 head -n 1 "$B/stdout" >/dev/null
+	control down '{}' >/dev/null
+	eventually 20 grep -q 'unreachable since' "$B/state"
+	put "$B/cmd" 'echo no'
+	within 20 finish
+	within 60 mount_down
+	same 1 "$(living)"
+	control up '{}' >/dev/null
+	mount_up
+	eventually 40 state_is running
+	reads "$B/proc/1/stdout.log" 'begun\n'
+	rmdir "$B"
+	eventually 20 eval 'same 0 "$(living)"'
+}
