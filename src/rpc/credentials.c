@@ -96,16 +96,28 @@ static bool usable(char *key)
 	return len > 0;
 }
 
-/* Takes a key out of the environment, where other programs of this user could see it. */
+/* False where it is not set, or empty. One that is too long is none. */
 static bool take_variable(const char *name, char *ret)
 {
-	char *value = getenv(name);
+	const char *value = getenv(name);
 
-	if (!value || !*value || strlen(value) >= KEY_MAX)
+	if (!value || !*value)
 		return false;
-	strcpy(ret, value);
-	explicit_bzero(value, strlen(value));
+	snprintf(ret, KEY_MAX, "%s", strlen(value) < KEY_MAX ? value : "");
 	return true;
+}
+
+/* Out of the environment, where other programs of this user could see them: those that are not used, too. */
+static void wipe_variables(void)
+{
+	static const char *const names[] = {"CWSANDBOX_API_KEY", "AVIATO_API_KEY", "WANDB_API_KEY"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char *value = getenv(names[i]);
+
+		if (value)
+			explicit_bzero(value, strlen(value));
+	}
 }
 
 static int add(struct credentials *c, const char *name, const char *value, struct error *err)
@@ -202,6 +214,7 @@ int credentials_find(const char *file, struct credentials *ret, struct error *er
 	int rc = find(file, &c, key, err);
 
 	explicit_bzero(key, sizeof key);
+	wipe_variables();
 	if (rc)
 		credentials_free(&c);
 	else

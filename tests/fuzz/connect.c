@@ -1,4 +1,6 @@
-/* What a service may send: a stream of envelopes, and the JSON, errors and details in them. */
+/* What a service may send: a stream of envelopes, and the JSON, errors, details, logs and output in them. */
+#include "backend/aviato/exec_message.h"
+#include "backend/aviato/log_entry.h"
 #include "rpc/base64.h"
 #include "rpc/envelope.h"
 #include "rpc/json.h"
@@ -9,6 +11,32 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void read_log_entry(const struct envelope *e)
+{
+	struct log_entry entry;
+
+	if (log_entry_decode(e->payload, e->len, &entry) == 0 &&
+	    ((entry.counted && entry.next < entry.len) || strlen(entry.session) >= sizeof entry.session ||
+	     strlen(entry.message) >= sizeof entry.message))
+		abort();
+	log_entry_remedy(entry.code);
+	free(entry.data);
+}
+
+static void read_output(const struct envelope *e)
+{
+	struct exec_message m;
+	struct buf out, err;
+
+	buf_init(&out, 1u << 20);
+	buf_init(&err, 1u << 20);
+	if (exec_message_decode(e->payload, e->len, &out, &err, &m) == 0 &&
+	    ((m.is_stderr ? err : out).len != m.len || strlen(m.message) >= sizeof m.message))
+		abort();
+	buf_free(&out);
+	buf_free(&err);
+}
 
 static void read_message(const struct envelope *e)
 {
@@ -24,6 +52,8 @@ static void read_message(const struct envelope *e)
 	json_int64(o, "nextLogOffset", &i);
 	json_uint64(o, "nextLogOffset", &u);
 	cJSON_Delete(o);
+	read_log_entry(e);
+	read_output(e);
 }
 
 static void round_trip(const uint8_t *data, size_t size)

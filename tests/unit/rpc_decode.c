@@ -293,6 +293,7 @@ static void test_credentials_order(void **state)
 	setenv("AVIATO_API_KEY", "a", 1);
 	setenv("CWSANDBOX_API_KEY", " c\n", 1);
 	finds(NULL, "Authorization: Bearer c", "CWSANDBOX_API_KEY");
+	assert_string_equal(getenv("AVIATO_API_KEY"), ""); /* also what was not used */
 	write_file(token, "f\nanything", 0600);
 	finds(token, "Authorization: Bearer f", token);
 }

@@ -2,6 +2,7 @@
 
 #include "backend/aviato/aviato.h"
 #include "backend/aviato/delay.h"
+#include "backend/aviato/exec_message.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -275,62 +276,66 @@ static void on_stderr(struct agent_pipe *p, const char *data, size_t len)
 	p->events->reached(p->owner, p);
 }
 
-static void on_output(struct agent_pipe *p, const cJSON *output)
+static void on_output(struct agent_pipe *p, const struct exec_message *m)
 {
-	const char *data = json_text(output, "data");
-	size_t len = strlen(data);
 	bool closed;
-	ssize_t n;
 
-	p->decoded.len = 0;
-	if (buf_reserve(&p->decoded, BASE64_DECODED(len)))
-		return;
-	n = base64_decode(data, len, p->decoded.data);
 	pthread_mutex_lock(&p->lock);
 	closed = p->closed;
 	pthread_mutex_unlock(&p->lock);
-	if (n <= 0 || closed)
+	if (!m->len || closed)
 		return;
-	if (strcmp(json_text(output, "stream"), "STREAM_STDERR") == 0)
-		on_stderr(p, p->decoded.data, (size_t)n);
+	if (m->is_stderr)
+		on_stderr(p, p->decoded.data, m->len);
 	else if (p->reached)
-		p->pipe.events->received(p->pipe.owner, p->decoded.data, (size_t)n);
+		p->pipe.events->received(p->pipe.owner, p->decoded.data, m->len);
 }
 
-static void on_exit_or_error(struct agent_pipe *p, const cJSON *exit, const cJSON *error)
+/* No more comes on this stream. */
+static void end_stream(struct agent_pipe *p, const struct rpc_status *status)
 {
-	struct rpc_status status = {0};
-	int64_t code = 0;
-
-	if (exit) {
-		json_int64(exit, "exitCode", &code);
-		p->exit_code = (int)code;
-		error_set(&p->why, ECONNRESET, "AGENT_LOST", "the agent closed the connection");
-	} else {
-		rpc_status_set(&status, RPC_UNAVAILABLE, 0, "%s: %s", json_text(error, "code"),
-			       json_text(error, "message"));
-		error_set(&p->why, ECONNRESET, "AGENT_LOST", "the connection to the agent broke: %s",
-			  status.message);
-	}
 	drop_call(p);
 	if (p->reached)
 		break_pipe(p);
 	else
-		fail_to_reach(p, &status);
+		fail_to_reach(p, status);
+}
+
+static void on_exit_message(struct agent_pipe *p, const struct exec_message *m)
+{
+	struct rpc_status status = {0};
+
+	p->exit_code = m->exit_code >= 0 && m->exit_code <= 255 ? (int)m->exit_code : 255;
+	error_set(&p->why, ECONNRESET, "AGENT_LOST", "the agent closed the connection");
+	end_stream(p, &status);
+}
+
+static void on_broken(struct agent_pipe *p, int transport, const char *code, const char *message)
+{
+	struct rpc_status status = {0};
+
+	rpc_status_set(&status, transport ? RPC_INTERNAL : RPC_UNAVAILABLE, transport, "%s: %s", code,
+		       message);
+	error_set(&p->why, ECONNRESET, "AGENT_LOST", "the connection to the agent broke: %s", status.message);
+	end_stream(p, &status);
 }
 
 static void on_message(void *owner, const char *text, size_t len)
 {
 	struct agent_pipe *p = owner;
-	cJSON *o = json_parse_object(text, len);
-	const cJSON *output = json_object(o, "output"), *exit = json_object(o, "exit"),
-		    *error = json_object(o, "error");
+	struct exec_message m;
+	int rc;
 
-	if (output)
-		on_output(p, output);
-	else if (exit || error)
-		on_exit_or_error(p, exit, error);
-	cJSON_Delete(o);
+	p->decoded.len = 0;
+	rc = exec_message_decode(text, len, &p->decoded, &p->decoded, &m);
+	if (rc) /* a byte less would spoil all that follow: the next stream says them again */
+		on_broken(p, -rc, "BAD_ANSWER", rc == -EPROTO ? "it makes no sense" : "out of memory");
+	else if (m.kind == EXEC_OUTPUT)
+		on_output(p, &m);
+	else if (m.kind == EXEC_EXIT)
+		on_exit_message(p, &m);
+	else if (m.kind == EXEC_ERROR)
+		on_broken(p, 0, m.code, m.message);
 }
 
 static void on_writable(void *owner)

@@ -122,12 +122,6 @@ bool failure_is_passing(const struct rpc_status *s)
 	       s->code == RPC_RESOURCE_EXHAUSTED;
 }
 
-bool failure_is_ambiguous(const struct rpc_status *s)
-{
-	return s->code == RPC_DEADLINE_EXCEEDED || s->code == RPC_CANCELED || s->transport == EPROTO ||
-	       (s->code == RPC_UNAVAILABLE && s->transport != ECONNREFUSED && s->transport != EHOSTUNREACH);
-}
-
 bool failure_is_unreachable(const struct rpc_status *s)
 {
 	return s->transport && s->transport != EPROTO;

@@ -11,8 +11,6 @@ int failure_set(struct error *err, const struct rpc_status *status, const char *
 
 /* Whether the same call may do better in a moment, for calls that can be repeated without harm. */
 bool failure_is_passing(const struct rpc_status *status);
-/* Whether nothing is known of what became of the call: the service may have done it. */
-bool failure_is_ambiguous(const struct rpc_status *status);
 /* Whether the service itself could not be reached. */
 bool failure_is_unreachable(const struct rpc_status *status);
 /* Whether there is no such sandbox (any more). */

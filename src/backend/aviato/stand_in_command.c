@@ -2,6 +2,7 @@
 
 #include "backend/aviato/aviato.h"
 #include "backend/aviato/delay.h"
+#include "backend/aviato/exec_message.h"
 #include "backend/aviato/failure.h"
 #include "base/log.h"
 #include "rpc/base64.h"
@@ -193,35 +194,24 @@ void command_input_end(struct command *c)
 
 /* --- What the service says --- */
 
-static void on_output(struct command *c, const cJSON *output)
+static void on_output(struct command *c, const struct exec_message *m)
 {
-	const char *data = json_text(output, "data");
-	bool err = strcmp(json_text(output, "stream"), "STREAM_STDERR") == 0;
-	struct command_output *o = &c->outputs[err && !c->start.merge ? STREAM_ERR : STREAM_OUT];
-	size_t len = strlen(data);
+	struct command_output *o = &c->outputs[m->is_stderr && !c->start.merge ? STREAM_ERR : STREAM_OUT];
 	char lost[80];
-	ssize_t n;
 
-	if (buf_reserve(&o->pending, BASE64_DECODED(len)))
-		return;
-	n = base64_decode(data, len, o->pending.data + o->pending.len);
-	if (n <= 0)
-		return;
 	command_lost_cwd(c, lost, sizeof lost);
-	if (err && *c->start.cwd && !o->told && !o->pending.len && (size_t)n == strlen(lost) + 1 &&
-	    memcmp(o->pending.data, lost, strlen(lost)) == 0)
+	if (m->is_stderr && *c->start.cwd && !o->told && o->pending.len == m->len &&
+	    m->len == strlen(lost) + 1 && memcmp(o->pending.data, lost, strlen(lost)) == 0) {
 		c->lost_cwd = true;
-	else
-		o->pending.len += (size_t)n;
+		o->pending.len = 0;
+	}
 }
 
-static void on_exit_told(struct command *c, const cJSON *exit)
+static void on_exit_told(struct command *c, int64_t code)
 {
 	struct stand_in *s = c->stand_in;
 	char text[200];
-	int64_t code = 0;
 
-	json_int64(exit, "exitCode", &code);
 	if (c->lost_cwd && code == 125) {
 		snprintf(text, sizeof text, "cannot go to %.150s", c->start.cwd);
 		finish(c, OUTCOME_FAILED, 0, "CWD", text);
@@ -234,12 +224,11 @@ static void on_exit_told(struct command *c, const cJSON *exit)
 		stand_in_doubt(s);
 }
 
-static void on_error(struct command *c, const cJSON *error)
+static void on_error(struct command *c, const char *code, const char *message)
 {
 	struct error why;
 
-	error_set(&why, EIO, json_text(error, "code")[0] ? json_text(error, "code") : "STREAM_FAILED", "%s",
-		  json_text(error, "message"));
+	error_set(&why, EIO, *code ? code : "STREAM_FAILED", "%s", message);
 	fail(c, &why);
 }
 
@@ -247,23 +236,25 @@ static void on_message(void *owner, const char *text, size_t len)
 {
 	struct command *c = owner;
 	struct stand_in *s = c->stand_in;
-	cJSON *o = json_parse_object(text, len);
-	const cJSON *output = json_object(o, "output"), *exit = json_object(o, "exit"),
-		    *error = json_object(o, "error");
+	struct command_output *out = &c->outputs[STREAM_OUT];
+	struct command_output *err = c->start.merge ? out : &c->outputs[STREAM_ERR];
+	struct exec_message m;
+	int rc = exec_message_decode(text, len, &out->pending, &err->pending, &m);
 
 	tell_started(c);
-	if (output) {
-		on_output(c, output);
+	if (rc) {
+		on_error(c, "STREAM_FAILED", rc == -EPROTO ? "what came makes no sense" : "out of memory");
+	} else if (m.kind == EXEC_OUTPUT) {
+		on_output(c, &m);
 		settle(c);
-	} else if (exit) {
-		on_exit_told(c, exit);
-	} else if (error) {
-		on_error(c, error);
+	} else if (m.kind == EXEC_EXIT) {
+		on_exit_told(c, m.exit_code);
+	} else if (m.kind == EXEC_ERROR) {
+		on_error(c, m.code, m.message);
 	} else {
 		pump_input(c);
 	}
 	stand_in_flush(s);
-	cJSON_Delete(o);
 }
 
 static void on_writable(void *owner)
