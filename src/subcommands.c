@@ -19,6 +19,7 @@ static int help(int argc, char **argv)
 /* A new one is a line here and one in the manual's COMMANDS. */
 static const struct subcommand subcommands[] = {
     {"run", "BOX [OPTION...] [--] ARGV...", "a command in a sandbox, as if it ran here", client_run},
+    {"shell", "BOX [OPTION...]", "a shell in a sandbox, on this terminal", client_shell},
     {"wait", "[--any|--count N] [--timeout S] PATH...", "until commands have ended; prints which",
      client_wait},
     {"doctor", "[SOURCE]", "what this machine has and lacks for a mount, and what to do", doctor_run},

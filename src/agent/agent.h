@@ -48,6 +48,7 @@ struct stream {
 	bool copying;	 /* splice does not work here: read and write */
 	bool grown;	 /* its pipe was enlarged */
 	bool ended;	 /* the process is gone and all it wrote is in the spool */
+	bool terminal;	 /* it is our end of a terminal */
 	uint64_t size;	 /* bytes in the spool */
 	uint64_t end;	 /* when ended: the size the daemon is told as the end */
 	struct buf held; /* read from the pipe, not yet written (copying only; at most COPY_MAX) */
@@ -66,6 +67,7 @@ struct input {
 	struct buf waiting; /* received, not yet taken; at most INPUT_WINDOW */
 	bool blocked;	    /* the pipe is full: waits for EPOLLOUT */
 	bool end;	    /* INPUT_END came, at `received` */
+	bool terminal;	    /* it is our end of a terminal */
 	bool closed;	    /* nobody reads on */
 	uint64_t received, taken;
 	uint64_t told_taken;
@@ -208,6 +210,7 @@ struct process *process_find(struct agent *a, uint32_t id);
 void process_start(struct agent *a, uint32_t id, const struct frame *f, struct start *s);
 void process_signal(struct process *p, int sig);
 void process_stop(struct agent *a, struct process *p, enum outcome_kind as, uint64_t grace_ms);
+void process_resize(struct process *p, uint32_t columns, uint32_t rows);
 void process_limit(struct agent *a, struct process *p, uint64_t limit);
 void process_forget(struct agent *a, struct process *p);
 void process_exited(struct agent *a, pid_t pid, int status);
@@ -225,6 +228,7 @@ struct spawned {
 	int in, out, err; /* our ends; -1 where there is none */
 };
 int spawn(const struct agent *a, const struct start *s, struct spawned *ret, struct outcome *ret_why);
+void spawn_resize(int terminal, uint32_t columns, uint32_t rows);
 void spawn_signal(pid_t group, int sig);
 void spawn_signal_all(struct agent *a, int sig); /* every process there is */
 pid_t spawn_reap(int *ret_status);		 /* 0: none is ready; -ECHILD: none is left */

@@ -12,6 +12,17 @@ void input_close(struct input *in)
 	in->closed = true;
 }
 
+#define END_OF_FILE "\4" /* what a terminal's end of input is typed as */
+
+/* A pipe's end is its closing; a terminal stays, and its reader may take the next line after this one. */
+static void finish(struct input *in)
+{
+	if (in->terminal && write(in->pipe.fd, END_OF_FILE, 1) < 0)
+		return;
+	input_close(in);
+	in->told_closed = true; /* a wished end is no news for the daemon */
+}
+
 static void drain(struct agent *a, struct process *p)
 {
 	struct input *in = &p->input;
@@ -31,9 +42,7 @@ static void drain(struct agent *a, struct process *p)
 		process_dirty(a, p);
 	}
 	if (in->end && !in->waiting.len) {
-		/* A wished end is no news for the daemon. */
-		input_close(in);
-		in->told_closed = true;
+		finish(in);
 		return;
 	}
 	if (in->blocked != (in->waiting.len > 0)) {
@@ -102,7 +111,7 @@ void input_ready(struct agent *a, struct watch *w, uint32_t events)
 
 	if (w->fd < 0)
 		return;
-	if (events & EPOLLERR) {
+	if (events & (EPOLLERR | EPOLLHUP)) { /* nobody has the other end of the terminal any more */
 		input_close(in);
 		process_dirty(a, p);
 		return;

@@ -206,6 +206,7 @@ static void process_began(struct agent *a, struct process *p, const struct start
 	watch_stream(a, &p->streams[STREAM_ERR], child->err);
 	p->input.pipe.fd = child->in;
 	p->input.closed = child->in < 0;
+	p->streams[STREAM_OUT].terminal = p->input.terminal = s->tty;
 	p->input.told_closed = !s->input;
 	if (child->in >= 0)
 		watch_add(a, &p->input.pipe, 0);
@@ -262,9 +263,20 @@ void process_start(struct agent *a, uint32_t id, const struct frame *f, struct s
 
 /* --- While it runs --- */
 
+/* As when a line drops: the kernel tells whoever the terminal was for, and reads there end. */
+static void hang_up(struct process *p)
+{
+	input_close(&p->input);
+	stream_close(&p->streams[STREAM_OUT]);
+}
+
 void process_signal(struct process *p, int sig)
 {
-	if (p->running)
+	if (!p->running)
+		return;
+	if (sig == SIGHUP && p->streams[STREAM_OUT].terminal)
+		hang_up(p);
+	else
 		spawn_signal(p->group, sig);
 }
 
@@ -295,6 +307,14 @@ void process_stop(struct agent *a, struct process *p, enum outcome_kind as, uint
 		set_deadline(a, p, kill_at);
 	else
 		kill_group(p);
+}
+
+void process_resize(struct process *p, uint32_t columns, uint32_t rows)
+{
+	const struct stream *st = &p->streams[STREAM_OUT];
+
+	if (st->terminal && st->pipe.fd >= 0)
+		spawn_resize(st->pipe.fd, columns, rows);
 }
 
 void process_limit(struct agent *a, struct process *p, uint64_t limit)

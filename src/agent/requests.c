@@ -69,6 +69,20 @@ static int on_signal(struct agent *a, const struct frame *f, struct reader *r, s
 	return 0;
 }
 
+static int on_resize(struct agent *a, const struct frame *f, struct reader *r, struct process *p,
+		     const char **why)
+{
+	uint32_t columns = get_u32(r), rows = get_u32(r);
+
+	(void)a;
+	(void)f;
+	if (columns > TERMINAL_MAX || rows > TERMINAL_MAX)
+		return bad(why, "RESIZE to more than there is");
+	if (p)
+		process_resize(p, columns, rows);
+	return 0;
+}
+
 static int on_cancel(struct agent *a, const struct frame *f, struct reader *r, struct process *p,
 		     const char **why)
 {
@@ -184,6 +198,7 @@ static const struct {
     [MSG_INPUT] = {on_input, 8, FRAME_PAYLOAD_MAX},
     [MSG_INPUT_END] = {on_input_end, 8, 8},
     [MSG_SIGNAL] = {on_signal, 4, 4},
+    [MSG_RESIZE] = {on_resize, 8, 8},
     [MSG_CANCEL] = {on_cancel, 4, 4},
     [MSG_LIMIT] = {on_limit, 8, 8},
     [MSG_WANT] = {on_want, 8, 8},

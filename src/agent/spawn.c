@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
@@ -32,6 +33,7 @@ struct child {
 	const char *path;
 	const char *shown;	  /* in its own message when it cannot be executed */
 	int in, out, err, script; /* -1: none */
+	bool tty;		  /* `out` is a terminal, and the other two are that too */
 	uint64_t files_limit;
 	volatile int cwd_error; /* written by the child */
 	const char *shell_argv[5];
@@ -95,6 +97,8 @@ static _Noreturn void child_run(struct child *c)
 	int error;
 
 	setsid();
+	if (c->tty)
+		ioctl(c->out, TIOCSCTTY, 0);
 	if (c->in >= 0)
 		dup2(c->in, STDIN_FILENO);
 	dup2(c->out, STDOUT_FILENO);
@@ -208,8 +212,41 @@ static void close_all(int *fds, int count)
 
 enum { IN_READ, IN_WRITE, OUT_READ, OUT_WRITE, ERR_READ, ERR_WRITE, PIPE_ENDS };
 
+void spawn_resize(int terminal, uint32_t columns, uint32_t rows)
+{
+	struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
+
+	ioctl(terminal, TIOCSWINSZ, &size);
+}
+
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER 0x5441
+#endif
+
+/*
+ * Of the sandbox's own devpts. Two descriptors of our end, as elsewhere there are two pipes; the
+ * other end is opened through ours, as no path into the sandbox is to be trusted.
+ */
+static int make_terminal(const struct start *s, int *ends)
+{
+	int locked = 0;
+
+	ends[OUT_READ] = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (ends[OUT_READ] < 0 || ioctl(ends[OUT_READ], TIOCSPTLCK, &locked))
+		return -errno;
+	ends[OUT_WRITE] = ioctl(ends[OUT_READ], TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (ends[OUT_WRITE] < 0)
+		return -errno;
+	spawn_resize(ends[OUT_READ], s->columns, s->rows);
+	ends[IN_READ] = fcntl(ends[OUT_WRITE], F_DUPFD_CLOEXEC, 0);
+	ends[IN_WRITE] = s->input ? fcntl(ends[OUT_READ], F_DUPFD_CLOEXEC, 0) : -1;
+	return ends[IN_READ] < 0 || (s->input && ends[IN_WRITE] < 0) ? -errno : 0;
+}
+
 static int make_pipes(const struct start *s, int *ends)
 {
+	if (s->tty)
+		return make_terminal(s, ends);
 	if (s->input && (pipe2(ends + IN_READ, O_CLOEXEC) || fcntl(ends[IN_WRITE], F_SETFL, O_NONBLOCK)))
 		return -errno;
 	if (pipe2(ends + OUT_READ, O_CLOEXEC) || (!s->merge && pipe2(ends + ERR_READ, O_CLOEXEC)))
@@ -243,10 +280,11 @@ static int prepare(const struct agent *a, const struct start *s, struct child *c
 		return fail(why, -rc, "SPAWN", "the command's text");
 	rc = make_pipes(s, ends);
 	if (rc)
-		return fail(why, -rc, "SPAWN", "pipe");
+		return fail(why, -rc, "SPAWN", s->tty ? "terminal" : "pipe");
 	c->in = ends[IN_READ];
 	c->out = ends[OUT_WRITE];
 	c->err = ends[ERR_WRITE];
+	c->tty = s->tty;
 	return 0;
 }
 

@@ -87,7 +87,7 @@ static ssize_t move(struct stream *st, size_t most)
 {
 	ssize_t n;
 
-	if (!st->copying) {
+	if (!st->copying && !st->terminal) {
 		n = move_by_splice(st, most);
 		if (n != -EINVAL && n != -ENOSYS)
 			return n;
@@ -199,6 +199,8 @@ static size_t pump(struct agent *a, struct stream *st, size_t most)
 	}
 	if (n == -EAGAIN || n == -EINTR)
 		return 0;
+	if (n == -EIO && st->terminal) /* how a terminal says that nobody has its other end */
+		n = 0;
 	if (n < 0) {
 		set_full(a, st, true);
 		return 0;
@@ -238,6 +240,10 @@ void stream_drain(struct agent *a, struct stream *st)
 {
 	int left = 0;
 
+	/* Who led the session of a terminal takes it along: there is an end, and all before it counts. */
+	while (st->terminal && st->pipe.fd >= 0 && !st->full)
+		if (!pump(a, st, PUMP_MAX))
+			break;
 	/* No more than is there now: a process left behind in the background may write for ever. */
 	if (st->pipe.fd >= 0 && !st->full && !ioctl(st->pipe.fd, FIONREAD, &left)) {
 		left += (int)st->held.len;

@@ -119,6 +119,11 @@ int channel_signal(struct channel *c, uint32_t id, uint32_t signal)
 	return send_number(c, MSG_SIGNAL, id, 0, signal, 4);
 }
 
+int channel_resize(struct channel *c, uint32_t id, uint32_t columns, uint32_t rows)
+{
+	return send_number(c, MSG_RESIZE, id, 0, (uint64_t)rows << 32 | columns, 8);
+}
+
 int channel_limit(struct channel *c, uint32_t id, uint64_t bytes)
 {
 	return send_number(c, MSG_LIMIT, id, 0, bytes, 8);

@@ -50,6 +50,7 @@ int channel_start(struct channel *c, uint32_t id, const struct start *s);
 int channel_input(struct channel *c, uint32_t id, uint64_t offset, const void *data, size_t len);
 int channel_input_end(struct channel *c, uint32_t id, uint64_t offset);
 int channel_signal(struct channel *c, uint32_t id, uint32_t signal);
+int channel_resize(struct channel *c, uint32_t id, uint32_t columns, uint32_t rows);
 int channel_limit(struct channel *c, uint32_t id, uint64_t bytes);
 int channel_want(struct channel *c, uint32_t id, enum stream_number stream, uint64_t offset);
 int channel_have(struct channel *c, uint32_t id, enum stream_number stream, uint64_t offset);

@@ -30,6 +30,8 @@ static bool start_valid(const struct start *s)
 		return false;
 	if (s->name && strlen(s->name) > START_NAME_MAX)
 		return false;
+	if (s->columns > TERMINAL_MAX || s->rows > TERMINAL_MAX)
+		return false;
 	if (s->cwd && s->cwd[0] && (s->cwd[0] != '/' || strlen(s->cwd) >= PATH_MAX))
 		return false;
 	for (i = 0; i < vars; i++)
@@ -55,6 +57,34 @@ static int put_strings(struct buf *out, char *const *list)
 	return rc;
 }
 
+/* What becomes of the output; of a terminal its size follows. */
+enum output_kind { OUTPUT_APART, OUTPUT_MERGED, OUTPUT_TERMINAL, OUTPUT_KINDS };
+
+static int put_output(struct buf *out, const struct start *s)
+{
+	int rc;
+
+	if (!s->tty)
+		return put_u8(out, s->merge ? OUTPUT_MERGED : OUTPUT_APART);
+	rc = put_u8(out, OUTPUT_TERMINAL);
+	rc = rc ? rc : put_u32(out, s->columns);
+	return rc ? rc : put_u32(out, s->rows);
+}
+
+static void get_output(struct reader *r, struct start *s)
+{
+	uint8_t kind = get_u8(r);
+
+	if (kind >= OUTPUT_KINDS)
+		r->bad = true;
+	s->merge = kind == OUTPUT_MERGED;
+	s->tty = kind == OUTPUT_TERMINAL;
+	if (s->tty) {
+		s->columns = get_u32(r);
+		s->rows = get_u32(r);
+	}
+}
+
 int start_encode(struct buf *out, const struct start *s)
 {
 	size_t before = out->len;
@@ -62,7 +92,7 @@ int start_encode(struct buf *out, const struct start *s)
 
 	if (!start_valid(s))
 		return -EPROTO;
-	if ((rc = put_u8(out, s->kind)) || (rc = put_u8(out, s->input)) || (rc = put_u8(out, s->merge)) ||
+	if ((rc = put_u8(out, s->kind)) || (rc = put_u8(out, s->input)) || (rc = put_output(out, s)) ||
 	    (rc = put_u64(out, s->timeout_ms)) || (rc = put_u64(out, s->spool_limit)) ||
 	    (rc = put_text(out, s->name)) || (rc = put_text(out, s->cwd)) ||
 	    (rc = put_strings(out, s->argv)) || (rc = put_strings(out, s->env)) ||
@@ -127,7 +157,7 @@ int start_decode(const void *payload, size_t len, struct start *ret)
 		return -EPROTO;
 	s.kind = get_u8(&r);
 	s.input = get_bool(&r);
-	s.merge = get_bool(&r);
+	get_output(&r, &s);
 	s.timeout_ms = get_u64(&r);
 	s.spool_limit = get_u64(&r);
 	s.name = get_text(&r);

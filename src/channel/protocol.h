@@ -48,6 +48,7 @@ enum message {
 	MSG_SHUTDOWN,  /* u32 grace in ms: TERM to all, KILL after the grace, BYE, exit */
 	MSG_PING,      /* u64 cookie */
 	MSG_FILE,      /* id: a tag of the daemon's; struct file_request (channel/file_protocol.h) */
+	MSG_RESIZE,    /* id; u32 columns, u32 rows, each up to 65535: the size of its terminal */
 
 	/* agent -> daemon */
 	MSG_WELCOME = 64, /* u32 magic, u32 version, u64 agent start (ns since the epoch) */
@@ -84,18 +85,21 @@ enum start_kind {
 /* Owned strings; start_free() frees them. Limits are checked by both sides. */
 struct start {
 	uint8_t kind;
-	bool input;	      /* stdin follows in INPUT frames; otherwise stdin is empty */
-	bool merge;	      /* stderr goes into STREAM_OUT */
-	uint64_t timeout_ms;  /* 0: none */
-	uint64_t spool_limit; /* bytes per stream */
-	char *name;	      /* the daemon's name for it, given back in reports */
-	char *cwd;	      /* absolute; empty: the agent's own */
-	char **argv;	      /* NULL-terminated; kind ARGV */
-	char **env;	      /* NULL-terminated K=V, laid over the agent's own environment */
-	char *text;	      /* the command as the user wrote it; what SHELL and SCRIPT run */
+	bool input;		/* stdin follows in INPUT frames; otherwise stdin is empty */
+	bool merge;		/* stderr goes into STREAM_OUT */
+	bool tty;		/* stdin, stdout and stderr are a terminal; then `merge` is of no matter */
+	uint32_t columns, rows; /* of the terminal; 0 without one */
+	uint64_t timeout_ms;	/* 0: none */
+	uint64_t spool_limit;	/* bytes per stream */
+	char *name;		/* the daemon's name for it, given back in reports */
+	char *cwd;		/* absolute; empty: the agent's own */
+	char **argv;		/* NULL-terminated; kind ARGV */
+	char **env;		/* NULL-terminated K=V, laid over the agent's own environment */
+	char *text;		/* the command as the user wrote it; what SHELL and SCRIPT run */
 	uint32_t text_len;
 };
 
+#define TERMINAL_MAX	  65535u /* columns, rows */
 #define START_STRINGS_MAX 65536u /* argv or env entries */
 #define START_NAME_MAX	  255u
 #define START_PAYLOAD_MAX (FRAME_PAYLOAD_MAX - 4096u) /* so that a report of it fits into a frame too */

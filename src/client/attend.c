@@ -2,6 +2,7 @@
 
 #include "client/signals.h"
 #include "client/started.h"
+#include "client/terminal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -165,6 +166,7 @@ static int carry(const struct started *p)
 		return CLIENT_BROKEN;
 	copy_output(&out);
 	pthread_join(thread, NULL);
+	terminal_leave();
 	return started_outcome(p);
 }
 
@@ -173,11 +175,14 @@ int attend(const struct box *b, const struct order *o)
 	static struct started p;
 	int rc;
 
-	signals_block(); /* from here on there is something to tidy up */
-	rc = started_begin(&p, b, o, has_input());
+	signals_block(o->tty); /* from here on there is something to tidy up */
+	rc = started_begin(&p, b, o, o->tty || has_input());
 	if (rc)
 		return rc;
+	if (o->tty)
+		terminal_enter();
 	rc = signals_pass_to(&p) ? carry(&p) : CLIENT_BROKEN;
+	terminal_leave();
 	started_forget(&p);
 	if (rc > 128 && signals_passed(rc - 128))
 		die_alike(rc - 128);

@@ -74,5 +74,7 @@ int order_write(const struct order *o, struct buf *out)
 	}
 	if (rc == 0 && o->timeout > 0)
 		rc = buf_printf(out, ", \"timeout_seconds\": %.9g", o->timeout);
+	if (rc == 0 && o->tty)
+		rc = buf_puts(out, ", \"tty\": true");
 	return rc ? rc : buf_puts(out, "}");
 }

@@ -1,5 +1,6 @@
 #include "client/run.h"
 
+#include "base/shell.h"
 #include "client/attend.h"
 
 #include <getopt.h>
@@ -8,34 +9,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TIMEOUT_MAX 2592000.0 /* seconds: what a command may have */
 
 static int usage(void)
 {
-	fputs("usage: aviatofs run BOX [--env NAME[=VALUE]] [--cwd DIR] [--timeout SECONDS] [--] ARGV...\n",
+	fputs("usage: aviatofs run BOX [--env NAME[=VALUE]] [--cwd DIR] [--timeout SECONDS] [--tty] [--] "
+	      "ARGV...\n",
 	      stderr);
 	return CLIENT_BROKEN;
+}
+
+/* NAME=VALUE as it is here, or NULL. */
+static const char *find_env(const char *name)
+{
+	size_t len = strlen(name);
+
+	for (char **e = environ; *e; e++)
+		if (strncmp(*e, name, len) == 0 && (*e)[len] == '=')
+			return *e;
+	return NULL;
 }
 
 /* A name alone has the value it has here, as with other runners of containers. */
 static int add_env(struct order *o, int *count, const char *word)
 {
-	const char *value;
-	char *entry;
+	const char *entry = strchr(word, '=') ? word : find_env(word);
 
 	if (*word == '=' || !*word)
 		return usage();
-	if (strchr(word, '=')) {
-		o->env[(*count)++] = word;
-		return 0;
-	}
-	value = getenv(word);
-	if (!value)
-		return 0;
-	if (asprintf(&entry, "%s=%s", word, value) < 0)
-		return usage();
-	o->env[(*count)++] = entry;
+	if (entry)
+		o->env[(*count)++] = entry;
 	return 0;
 }
 
@@ -56,6 +61,7 @@ static int parse(int argc, char **argv, struct order *o)
 	    {"env", required_argument, NULL, 'e'},
 	    {"cwd", required_argument, NULL, 'd'},
 	    {"timeout", required_argument, NULL, 't'},
+	    {"tty", no_argument, NULL, 'T'},
 	    {0},
 	};
 	int c, count = 0, rc = 0;
@@ -73,28 +79,41 @@ static int parse(int argc, char **argv, struct order *o)
 		case 't':
 			rc = parse_timeout(o, optarg);
 			break;
+		case 'T':
+			o->tty = true;
+			break;
 		default:
 			rc = usage();
 		}
 	}
+	/* The kind of terminal goes with it: an own word comes later, and counts. */
+	if (o->tty && rc == 0) {
+		memmove(o->env + 1, o->env, (size_t)count * sizeof *o->env);
+		o->env[0] = find_env("TERM") ? find_env("TERM") : "TERM=xterm";
+	}
 	o->argv = argv + optind;
-	return rc || optind < argc ? rc : usage();
+	return rc;
 }
 
-int client_run(int argc, char **argv)
+/* `argv` NULL: it is in the words. */
+static int run(int argc, char **words, const char *who, char *const *argv)
 {
+	struct order o = {.tty = argv != NULL};
 	char directory[PATH_MAX];
-	struct order o = {0};
 	struct box b;
 	int rc;
 
 	if (argc < 2)
 		return usage();
-	o.env = calloc((size_t)argc + 1, sizeof *o.env);
+	o.env = calloc((size_t)argc + 2, sizeof *o.env);
 	if (!o.env)
 		return CLIENT_BROKEN;
-	rc = parse(argc - 1, argv + 1, &o);
-	rc = rc ? rc : box_open(&b, "aviatofs run", argv[1]);
+	rc = parse(argc - 1, words + 1, &o);
+	if (rc == 0 && (argv != NULL) == (*o.argv != NULL)) /* a program too many, or none */
+		rc = usage();
+	if (argv)
+		o.argv = argv;
+	rc = rc ? rc : box_open(&b, who, words[1]);
 	if (rc == 0 && !o.cwd) {
 		box_directory(&b, directory, sizeof directory);
 		o.cwd = directory;
@@ -102,4 +121,17 @@ int client_run(int argc, char **argv)
 	rc = rc ? rc : attend(&b, &o);
 	free(o.env);
 	return rc;
+}
+
+int client_run(int argc, char **argv)
+{
+	return run(argc, argv, "aviatofs run", NULL);
+}
+
+int client_shell(int argc, char **argv)
+{
+	static char sh[] = "/bin/sh", option[] = "-c", text[] = INTERACTIVE_SHELL;
+	static char *const shell[] = {sh, option, text, NULL};
+
+	return run(argc, argv, "aviatofs shell", shell);
 }

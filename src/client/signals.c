@@ -1,5 +1,7 @@
 #include "client/signals.h"
 
+#include "client/terminal.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -26,7 +28,7 @@ static bool is_ignored(int number)
 }
 
 /* What we were started to ignore (nohup, a script's background) stays ignored. */
-void signals_block(void)
+void signals_block(bool tty)
 {
 	sigset_t blocked;
 
@@ -34,6 +36,8 @@ void signals_block(void)
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		if (!is_ignored(numbers[i]))
 			sigaddset(&wanted, numbers[i]);
+	if (tty)
+		sigaddset(&wanted, SIGWINCH);
 	blocked = wanted;
 	sigaddset(&blocked, SIGPIPE); /* a write that fails says so */
 	sigaddset(&blocked, SIGTTIN); /* and so does a read in the background */
@@ -51,8 +55,15 @@ static bool is_end(int number)
  */
 static bool pass(const struct started *p, int number)
 {
+	int rc;
+
+	if (number == SIGWINCH) {
+		started_resize(p);
+		return true;
+	}
+	atomic_fetch_or(&passed, UINT64_C(1) << number); /* before it can have had an effect */
 	/* The group in the sandbox belongs to no shell, and TSTP stops no such group. */
-	int rc = started_signal(p, number == SIGTSTP ? SIGSTOP : number);
+	rc = started_signal(p, number == SIGTSTP ? SIGSTOP : number);
 
 	if (rc == -EAGAIN && is_end(number)) {
 		started_forget(p);
@@ -60,8 +71,17 @@ static bool pass(const struct started *p, int number)
 	}
 	if (rc == -EAGAIN && number != SIGTSTP && number != SIGCONT)
 		return false;
-	atomic_fetch_or(&passed, UINT64_C(1) << number);
 	return true;
+}
+
+/* CONT wakes us, and is passed on. */
+static void stop(void)
+{
+	bool was_raw = terminal_leave();
+
+	raise(SIGSTOP); /* to this thread: sent to the process, others may take it, and we run on */
+	if (was_raw)
+		terminal_enter();
 }
 
 static void *pass_all(void *arg)
@@ -79,7 +99,7 @@ static void *pass_all(void *arg)
 			if (left >> i & 1 && pass(p, i))
 				left &= ~(UINT64_C(1) << i);
 		if (number == SIGTSTP)
-			kill(getpid(), SIGSTOP); /* CONT wakes us, and is passed on */
+			stop();
 	}
 	return NULL;
 }
@@ -105,10 +125,11 @@ void signals_die(int number)
 {
 	sigset_t only;
 
+	terminal_leave();
 	sigemptyset(&only);
 	sigaddset(&only, number);
 	signal(number, SIG_DFL);
-	kill(getpid(), number);
 	pthread_sigmask(SIG_UNBLOCK, &only, NULL);
+	raise(number); /* to this thread: another waits for those of the process */
 	_exit(128 + number);
 }

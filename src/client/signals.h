@@ -3,8 +3,8 @@
 
 #include "client/started.h"
 
-/* Before any thread is made. */
-void signals_block(void);
+/* Before any thread is made. With `tty`, also those that a terminal changes its size. */
+void signals_block(bool tty);
 /* From now on a thread passes them on. False: there could be none, and a line on standard error said so. */
 bool signals_pass_to(const struct started *p);
 /* Whether this one was. */

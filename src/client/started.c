@@ -1,5 +1,7 @@
 #include "client/started.h"
 
+#include "client/terminal.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -88,6 +90,8 @@ int started_begin(struct started *p, const struct box *b, const struct order *o,
 		rc = p->out = open_in(p, "stdout", O_RDONLY);
 	if (rc >= 0)
 		rc = p->err = open_in(p, "stderr", O_RDONLY);
+	if (rc >= 0 && o->tty)
+		started_resize(p);
 	if (rc >= 0)
 		rc = give(p, o);
 	if (rc == 0)
@@ -110,6 +114,18 @@ int started_signal(const struct started *p, int signal_number)
 	int len = snprintf(line, sizeof line, "signal %d\n", signal_number);
 
 	return put_text(p, "ctl", line, (size_t)len);
+}
+
+void started_resize(const struct started *p)
+{
+	unsigned columns, rows;
+	char line[48];
+	int len;
+
+	if (!terminal_size(&columns, &rows))
+		return;
+	len = snprintf(line, sizeof line, "resize %u %u\n", columns, rows);
+	put_text(p, "ctl", line, (size_t)len);
 }
 
 /* --- The end --- */

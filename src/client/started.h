@@ -19,5 +19,7 @@ int started_begin(struct started *p, const struct box *b, const struct order *o,
 void started_forget(const struct started *p);
 /* -EAGAIN while it is not there yet, -ESRCH when it has ended, and whatever else a mount may say. */
 int started_signal(const struct started *p, int signal_number);
+/* Its terminal is as large as ours. */
+void started_resize(const struct started *p);
 /* Waits for the end: the exit status, 128+N for a signal, or CLIENT_BROKEN after a line on standard error. */
 int started_outcome(const struct started *p);

@@ -130,12 +130,9 @@ static int parse_stdin(const cJSON *value, struct start *s, struct error *err)
 
 static int parse_tty(const cJSON *value, struct start *s, struct error *err)
 {
-	(void)s;
 	if (!cJSON_IsBool(value))
 		return invalid(err, "\"tty\" is true or false");
-	if (cJSON_IsTrue(value))
-		return error_set(err, EOPNOTSUPP, "NOT_SUPPORTED",
-				 "commands have no terminal here: \"tty\" must be false");
+	s->tty = cJSON_IsTrue(value);
 	return 0;
 }
 

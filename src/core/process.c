@@ -64,14 +64,16 @@ static int open_err(struct stream *st)
 	return open_spool(container_of(st, struct process, streams[STREAM_ERR]), STREAM_ERR);
 }
 
-/* As src/client names its own: "run-", a pid, "-", a number. */
+/* As src/client names its own, "run-", a pid, "-", a number, and core/terminal "tty-" and a number. */
 static bool is_passing(const char *name)
 {
 	static const char digits[] = "0123456789";
 	size_t first, second;
 
-	if (strncmp(name, "run-", 4) != 0)
+	if (strncmp(name, "run-", 4) != 0 && strncmp(name, "tty-", 4) != 0)
 		return false;
+	if (*name == 't')
+		return name[4] && !name[4 + strspn(name + 4, digits)];
 	name += 4;
 	first = strspn(name, digits);
 	second = name[first] == '-' ? strspn(name + first + 1, digits) : 0;
@@ -89,6 +91,8 @@ static struct process *new_process(struct sandbox *s, const char *name)
 	sink_init(&p->input);
 	list_init(&p->enders);
 	p->passing = is_passing(name);
+	p->columns = TERMINAL_COLUMNS;
+	p->rows = TERMINAL_ROWS;
 	inbox_init(&p->inbox, &p->object);
 	if (object_add(&p->object, OBJECT_PROCESS, &s->object, name, destroy)) {
 		free(p);
@@ -131,6 +135,8 @@ int process_make(struct sandbox *s, const char *name, struct error *err)
 
 /* --- Starting --- */
 
+#define TERMINAL_ENV "TERM=xterm" /* what every system knows; over it comes what was asked for */
+
 static int complete_start(struct sandbox *s, struct process *p, struct start *start)
 {
 	if (!start->cwd)
@@ -139,7 +145,15 @@ static int complete_start(struct sandbox *s, struct process *p, struct start *st
 	start->spool_limit = mount_spool_limit();
 	if (!start->cwd || !start->name)
 		return -ENOMEM;
-	return command_add_env(start, config_text(&s->effective, CONFIG_ENV));
+	if (start->tty) {
+		start->columns = p->columns;
+		start->rows = p->rows;
+		start->input = true; /* somebody may type */
+	}
+	return command_add_env(start, config_text(&s->effective, CONFIG_ENV)) ||
+		       (start->tty && command_add_env(start, TERMINAL_ENV))
+		   ? -ENOMEM
+		   : 0;
 }
 
 int process_submit(struct sandbox *s, struct process *named, struct start *start, struct process **ret,

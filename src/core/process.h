@@ -35,7 +35,8 @@ struct process {
 	bool reported;	  /* the agent has told of it on the present channel */
 	uint64_t signals; /* to be sent when the agent is in reach again: bit N-1 for signal N */
 	bool numbered;	  /* named by us: may be pruned once ended */
-	bool passing;	  /* run-PID-N, of `run`: never the latest, and pruned too once nobody has it open */
+	bool passing;	  /* run-PID-N, tty-N: never the latest, and pruned too once nobody has it open */
+	uint32_t columns, rows; /* its terminal, if it has or gets one */
 	struct start start;
 	struct stream streams[STREAMS];
 	uint64_t acknowledged[STREAMS]; /* HAVE sent up to there */
@@ -47,8 +48,10 @@ struct process {
 };
 
 /* Commands per sandbox that are kept after their end, and that there can be at all. */
-#define PROCESSES_KEPT 64
-#define PROCESSES_MAX  4096
+#define TERMINAL_COLUMNS 80 /* where nobody says more */
+#define TERMINAL_ROWS	 24
+#define PROCESSES_KEPT	 64
+#define PROCESSES_MAX	 4096
 
 /* mkdir proc/NAME. -EEXIST, -EINVAL (all digits are ours), -EBUSY when there are too many. */
 int process_make(struct sandbox *s, const char *name, struct error *err);

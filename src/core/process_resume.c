@@ -57,6 +57,8 @@ void process_settle(struct process *p)
 		process_send(p);
 		return;
 	}
+	if (p->start.tty) /* it may have changed meanwhile */
+		channel_resize(s->channel, p->id, p->start.columns, p->start.rows);
 	for (uint32_t sig = 1; p->signals && sig <= SIGNAL_MAX; sig++)
 		if (p->signals >> (sig - 1) & 1)
 			channel_signal(s->channel, p->id, sig);

@@ -94,6 +94,8 @@ struct sandbox *sandbox_new(struct object *parent, const char *name)
 		return NULL;
 	s->spool_dir = -1;
 	s->last_id = 1; /* 1 is the main process */
+	s->columns = TERMINAL_COLUMNS;
+	s->rows = TERMINAL_ROWS;
 	s->created = time(NULL);
 	random_bytes(&s->life, sizeof s->life);
 	s->life |= 1; /* 0 is nobody's */

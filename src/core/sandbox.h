@@ -52,7 +52,9 @@ struct sandbox {
 	struct process **by_id;	 /* hash of PROCESS_BUCKETS, made with the first process */
 	uint64_t last_number;
 	uint32_t last_id;
-	unsigned kept_ended; /* numbered processes that have ended and are listed */
+	uint64_t last_terminal;
+	uint32_t columns, rows; /* of the terminals that `tty` opens */
+	unsigned kept_ended;	/* numbered processes that have ended and are listed */
 	struct inbox inbox;
 	struct list logs;    /* struct main_log: what `logs` was opened for, where the backend tells it */
 	struct list startup; /* who waits for it to run, or to fail */

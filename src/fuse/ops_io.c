@@ -64,7 +64,8 @@ static void opened_flags(struct opened *o, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)o;
 	fi->direct_io = 1; /* sizes change and reads wait: the page cache has no part in this */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
-	fi->nonseekable = (o->handle->node->submit && (fi->flags & O_ACCMODE) == O_RDWR) || o->handle->calls;
+	fi->nonseekable = o->handle->node->terminal ||
+			  (o->handle->node->submit && (fi->flags & O_ACCMODE) == O_RDWR) || o->handle->calls;
 }
 
 static bool try_open(struct request *r, struct pending *p)

@@ -1,6 +1,7 @@
 #include "tree/handle.h"
 
 #include "core/comparison.h"
+#include "core/terminal.h"
 #include "tree/store.h"
 
 #include <errno.h>
@@ -23,12 +24,12 @@ static void place_of(const struct handle *h, struct place *ret)
 
 static bool readable_node(const struct node *n)
 {
-	return n->show || n->stream || n->feed || n->compare || n->converse;
+	return n->show || n->stream || n->feed || n->compare || n->converse || n->terminal;
 }
 
 static bool writable_node(const struct node *n)
 {
-	return n->store || n->submit || n->sink || n->converse;
+	return n->store || n->submit || n->sink || n->converse || n->terminal;
 }
 
 /* A result, and a listing of proc/, come after the text that is on its way. */
@@ -44,18 +45,47 @@ static bool must_wait(const struct place *at, const struct node *n, struct list 
 }
 
 /* A question without an ear for the answer, or the other way round, is a mistake. */
-static int converse(struct handle *h, const struct place *at)
+static int both_ways(struct handle *h, const struct place *at)
 {
 	struct error err;
 
-	if (!h->readable || !h->writable) {
-		error_set(&err, EACCES, "ONE_WAY", "%s has to be opened for reading and writing at once",
-			  h->node->name);
-		tree_keep_error(at, &err);
-		return -EACCES;
-	}
+	if (h->readable && h->writable)
+		return 0;
+	error_set(&err, EACCES, "ONE_WAY", "%s has to be opened for reading and writing at once",
+		  h->node->name);
+	tree_keep_error(at, &err);
+	return -EACCES;
+}
+
+static int converse(struct handle *h, const struct place *at)
+{
+	int rc = both_ways(h, at);
+
+	if (rc)
+		return rc;
 	h->calls = h->node->converse(at);
 	return h->calls ? 0 : -ENOMEM;
+}
+
+static int open_terminal(struct handle *h, const struct place *at)
+{
+	int rc = both_ways(h, at);
+	struct process *p;
+	struct error err;
+
+	if (rc)
+		return rc;
+	p = h->node->terminal(at, &err);
+	if (!p) {
+		tree_keep_error(at, &err);
+		return -err.code;
+	}
+	h->bound = object_ref(&p->object);
+	h->stream = &p->streams[STREAM_OUT];
+	stream_add_reader(h->stream);
+	h->sink = &p->input;
+	sink_open(h->sink);
+	return 0;
 }
 
 /* Binds to the process that is latest now: later commands do not change what is read. */
@@ -77,6 +107,8 @@ static int bind(struct handle *h, struct place *at)
 	}
 	if (h->node->converse)
 		return converse(h, at);
+	if (h->node->terminal)
+		return open_terminal(h, at);
 	if (h->node->await && (!at->process || at->process->state == PROCESS_NONE))
 		return -ENODATA;
 	if (h->node->sink && h->writable) {
@@ -137,7 +169,9 @@ void handle_release(struct handle *h)
 		store_finish(h);
 	if (h->stream)
 		stream_drop_reader(h->stream);
-	if (h->sink) {
+	if (h->node->terminal && h->bound) { /* hung up, which is no end of file */
+		terminal_end((struct process *)h->bound);
+	} else if (h->sink) {
 		sink_release(h->sink);
 		process_pump_input((struct process *)h->bound);
 	}
@@ -298,6 +332,8 @@ int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret,
 		return serve_transaction(h, size, ret, ret_wait);
 	if (h->node->stream)
 		return h->stream ? serve_stream(h->stream, off, size, h->node->follow, ret, ret_wait) : 0;
+	if (h->node->terminal)
+		return serve_stream(h->stream, h->cursor, size, true, ret, ret_wait);
 	if (h->node->compare)
 		return serve_comparison(h, size, off, ret, ret_wait);
 	if (h->calls)
@@ -379,6 +415,20 @@ int handle_truncate(const struct spot *s)
 
 /* --- Polling --- */
 
+/* There is one list to wait on; who cannot be written to, and says nothing, is waited for to take something.
+ */
+static unsigned poll_terminal(struct handle *h, struct list **ret_wait)
+{
+	struct served served;
+	unsigned events = sink_writable(h->sink) ? POLLOUT : 0;
+
+	if (serve_stream(h->stream, h->cursor, 1, true, &served, ret_wait) != -EAGAIN)
+		events |= POLLIN;
+	if (!events)
+		*ret_wait = &h->sink->waiters;
+	return events;
+}
+
 unsigned handle_poll(struct handle *h, struct list **ret_wait)
 {
 	struct served served;
@@ -386,6 +436,8 @@ unsigned handle_poll(struct handle *h, struct list **ret_wait)
 	struct place at;
 
 	*ret_wait = NULL;
+	if (h->node->terminal)
+		return poll_terminal(h, ret_wait);
 	if (h->sink) {
 		*ret_wait = &h->sink->waiters;
 		if (h->sink->closed)

@@ -33,7 +33,8 @@ static const struct {
 
 static const char texts_of_cmd[] =
     "\ncmd takes text for /bin/sh, a script that starts with #!, a JSON array (an argv), or JSON\n"
-    "{\"command\": TEXT or ARRAY, \"cwd\": DIR, \"env\": {}, \"stdin\": true, \"timeout_seconds\": N}.\n"
+    "{\"command\": TEXT or ARRAY, \"cwd\": DIR, \"env\": {}, \"stdin\": true, \"tty\": true, "
+    "\"timeout_seconds\": N}.\n"
     "Commands run at once, side by side; each has a directory proc/N too, and the files in the sandbox's "
     "own\n"
     "directory are those of the latest. Closing cmd starts it. Reads of stdout and wait block while it "

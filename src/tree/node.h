@@ -90,6 +90,8 @@ struct node {
 	enum comparison_kind compare;
 	/* an open for reading and writing is a conversation: what is written is answered. NULL: no memory */
 	struct calls *(*converse)(const struct place *at);
+	/* an open for reading and writing begins a shell of its own. NULL with a sentence */
+	struct process *(*terminal)(const struct place *at, struct error *err);
 	/* stdin */
 	struct sink *(*sink)(const struct place *at);
 	/* results of a command: an open first waits for pending text of `cmd` */

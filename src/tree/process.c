@@ -1,4 +1,7 @@
 #include "tree/process_rows.h"
+#include "tree/terminal.h"
+
+#include "core/terminal.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -80,6 +83,14 @@ static int do_eof(const struct place *at, char **words, int count, struct error 
 	return process_input_eof(at->process, err);
 }
 
+static int do_resize(const struct place *at, char **words, int count, struct error *err)
+{
+	uint32_t columns, rows;
+	int rc = parse_size(words, count, &columns, &rows, err);
+
+	return rc ? rc : terminal_resize(at->process, columns, rows, err);
+}
+
 static int do_limit(const struct place *at, char **words, int count, struct error *err)
 {
 	uint64_t bytes = config_parse_bytes(words[0]);
@@ -93,6 +104,7 @@ static int do_limit(const struct place *at, char **words, int count, struct erro
 static const struct verb process_verbs[] = {
     {"signal", 1, 1, "signal NAME", do_signal},
     {"eof", 0, 0, "eof", do_eof},
+    {"resize", 2, 2, "resize COLUMNS ROWS", do_resize},
     {"limit", 1, 1, "limit BYTES", do_limit},
     {0},
 };
@@ -104,7 +116,8 @@ static int process_ctl(const struct place *at, const char *line, struct error *e
 
 const struct node process_rows[] = {
     PROCESS_ROWS,
-    {"ctl", 0200, "verbs: signal NAME, eof, limit BYTES (of kept output)", .store = process_ctl},
+    {"ctl", 0200, "verbs: signal NAME, eof, resize COLUMNS ROWS, limit BYTES (of kept output)",
+     .store = process_ctl},
     {0},
 };
 

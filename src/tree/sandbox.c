@@ -1,6 +1,7 @@
 /* A sandbox's directory: the latest command, the sandbox itself, and doors to the rest. */
 #include "tree/process_rows.h"
 #include "tree/run.h"
+#include "tree/terminal.h"
 
 #include "core/main_log.h"
 
@@ -101,6 +102,9 @@ const struct node sandbox_rows[] = {
     PROCESS_ROWS,
     {"run", 0555, "a program: `run ARGV...` runs that in the sandbox, as if it ran here", .show = run_show,
      .constant = true},
+    {"tty", 0600, "opened for reading and writing, a shell of its own on a terminal",
+     .terminal = terminal_open},
+    {"winsize", 0644, "COLUMNS ROWS of those terminals", .show = winsize_show, .store = winsize_store},
     {"proc", 0755, "a directory per command; mkdir NAME declares one of that name", .children = &processes,
      .result = true},
     {"ctl", 0200, "verbs: start, stop [SECONDS], snapshot [NAME]", .store = sandbox_ctl, .waits = true},

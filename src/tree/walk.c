@@ -39,13 +39,15 @@ static void check_row(const struct node *n)
 {
 	int behaviours = (n->show && !n->submit && !n->store) + (n->store != NULL) + (n->submit != NULL) +
 			 (n->stream != NULL) + (n->feed != NULL) + (n->sink != NULL) + (n->converse != NULL) +
-			 (n->rows || n->children) + n->graft + (n->compare != COMPARE_NOTHING);
+			 (n->terminal != NULL) + (n->rows || n->children) + n->graft +
+			 (n->compare != COMPARE_NOTHING);
 	bool readable = n->mode & 0444, writable = n->mode & 0222;
 	bool directory = n->rows || n->children || n->graft;
 
 	if (behaviours != 1 || !n->help ||
-	    (!directory && readable != (n->show || n->stream || n->feed || n->compare || n->converse)) ||
-	    (!directory && writable != (n->store || n->submit || n->sink || n->converse))) {
+	    (!directory &&
+	     readable != (n->show || n->stream || n->feed || n->compare || n->converse || n->terminal)) ||
+	    (!directory && writable != (n->store || n->submit || n->sink || n->converse || n->terminal))) {
 		fprintf(stderr, "aviatofs: the row %s makes no sense\n", n->name);
 		abort();
 	}
@@ -411,6 +413,6 @@ bool tree_attributes_change(const struct spot *s)
 bool tree_wants_fresh_number(const struct spot *s)
 {
 	/* A verb may have its writer wait: whoever comes next must not. */
-	return s->node->sink || s->node->waits || s->node->converse ||
+	return s->node->sink || s->node->waits || s->node->converse || s->node->terminal ||
 	       (s->node->stream && s->object->kind == OBJECT_SANDBOX);
 }

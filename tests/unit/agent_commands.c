@@ -140,6 +140,101 @@ static void test_merge(void **state)
 	    OUTCOME_EXITED, 0, "a\nb\nc\n", "");
 }
 
+static void start_terminal(const char *text)
+{
+	start(&d, 1,
+	      &(struct start){.kind = START_SHELL,
+			      .tty = true,
+			      .input = true,
+			      .columns = 100,
+			      .rows = 40,
+			      .text = (char *)text,
+			      .text_len = (uint32_t)strlen(text)});
+}
+
+static void type(const char *keys, uint64_t offset)
+{
+	struct buf b;
+
+	buf_init(&b, 100);
+	put_u64(&b, offset);
+	buf_puts(&b, keys);
+	tell(&d, MSG_INPUT, 1, 0, &b);
+	buf_free(&b);
+}
+
+static void size_reaches(struct seen *s, uint64_t size)
+{
+	while (s->size[STREAM_OUT] < size)
+		until(&d, s, MSG_GREW);
+}
+
+/* All three are one terminal of the size asked for, and its last words are there at the end. */
+static void test_terminal(void **state)
+{
+	struct seen s;
+
+	(void)state;
+	seen_init(&s, 1);
+	start_terminal(
+	    "stty size; test -t 0 -a -t 1 -a -t 2 && echo all; echo mine >/dev/tty; exec echo last >&2");
+	until_gone(&d, &s);
+	assert_output(&d, &s, STREAM_OUT, "40 100\r\nall\r\nmine\r\nlast\r\n");
+	assert_output(&d, &s, STREAM_ERR, "");
+	assert_int_equal(s.outcome.value, 0);
+	seen_free(&s);
+}
+
+/* Keys become signals and ends of file, and a change of size is told. */
+static void test_terminal_keys(void **state)
+{
+	struct seen s;
+
+	(void)state;
+	seen_init(&s, 1);
+	start_terminal("stty -echo; trap 'echo int' INT; trap 'stty size' WINCH; echo ready; "
+		       "while ! read a; do :; done; echo got $a; cat; exit 3");
+	size_reaches(&s, 7);
+	type("\3", 0);
+	size_reaches(&s, 12);
+	tell_number(&d, MSG_RESIZE, 1, 0, 50ull << 32 | 70, true);
+	size_reaches(&s, 19);
+	type("x\nline\n", 1);
+	tell_number(&d, MSG_INPUT_END, 1, 0, 8, true);
+	until_gone(&d, &s);
+	assert_output(&d, &s, STREAM_OUT, "ready\r\nint\r\n50 70\r\ngot x\r\nline\r\n");
+	assert_int_equal(s.outcome.value, 3);
+	seen_free(&s);
+}
+
+/* HUP is a line that drops. */
+static void test_terminal_drops(void **state)
+{
+	struct seen s;
+
+	(void)state;
+	seen_init(&s, 1);
+	start_terminal("trap 'exit 4' HUP; echo ready; read x; read x || exit 5; exit 6");
+	size_reaches(&s, 7);
+	tell_number(&d, MSG_SIGNAL, 1, 0, 1, false);
+	until_gone(&d, &s);
+	assert_int_equal(s.outcome.value, 4);
+	seen_free(&s);
+}
+
+/* Who leads the session takes the terminal along, also from those who stay. */
+static void test_terminal_hangs_up(void **state)
+{
+	struct seen s;
+
+	(void)state;
+	seen_init(&s, 1);
+	start_terminal("trap '' HUP; (trap 'exit 0' TERM; while :; do sleep 0.01; done) & echo end");
+	until_gone(&d, &s);
+	assert_output(&d, &s, STREAM_OUT, "end\r\n");
+	seen_free(&s);
+}
+
 /* A START may be repeated, as after a reconnect: it runs once. */
 static void test_repeated_start(void **state)
 {
@@ -382,6 +477,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_surroundings, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_cannot_start, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_merge, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_terminal, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_terminal_keys, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_terminal_drops, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_terminal_hangs_up, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_repeated_start, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_timeout_ends_group, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),

@@ -193,7 +193,7 @@ static void test_refused_objects(void **state)
 	assert_int_equal(refusal("{\"command\": [\"x\"], \"command\": [\"y\"]}"), -EINVAL);
 	assert_int_equal(refusal("{\"command\": \"x\", \"cwd\": \"/a\", \"cwd\": \"/b\"}"), -EINVAL);
 	assert_int_equal(refusal("{\"command\": \"x\", \"env\": {}, \"env\": {\"A\": \"b\"}}"), -EINVAL);
-	assert_int_equal(refusal("{\"command\": \"x\", \"tty\": true}"), -EOPNOTSUPP);
+	assert_int_equal(refusal("{\"command\": \"x\", \"tty\": true, \"tty\": true}"), -EINVAL);
 }
 
 static void test_timeouts(void **state)

@@ -75,6 +75,23 @@ static void test_start(void **state)
 	buf_free(&b);
 }
 
+static void test_start_terminal(void **state)
+{
+	struct start s = {.kind = START_SHELL, .tty = true, .columns = TERMINAL_MAX, .rows = 1}, got;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, FRAME_PAYLOAD_MAX);
+	assert_int_equal(start_encode(&b, &s), 0);
+	assert_int_equal(start_decode(b.data, b.len, &got), 0);
+	assert_true(got.tty && !got.merge && got.columns == TERMINAL_MAX && got.rows == 1);
+	start_free(&got);
+	ASSERT_EXACT(&b, start_decode, struct start);
+	b.data[2] = 3; /* no such kind of output */
+	assert_int_equal(start_decode(b.data, b.len, &got), -EPROTO);
+	buf_free(&b);
+}
+
 static void test_start_bare(void **state)
 {
 	struct start got;
@@ -108,6 +125,8 @@ static void test_start_limits(void **state)
 	    {.kind = START_SHELL, .name = long_name},
 	    {.kind = START_SHELL, .env = no_name},
 	    {.kind = START_SHELL, .env = no_value},
+	    {.kind = START_SHELL, .tty = true, .columns = TERMINAL_MAX + 1},
+	    {.kind = START_SHELL, .tty = true, .rows = TERMINAL_MAX + 1},
 	};
 	struct buf b;
 
@@ -279,15 +298,11 @@ static void test_spool_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_start),
-	    cmocka_unit_test(test_start_bare),
-	    cmocka_unit_test(test_start_limits),
-	    cmocka_unit_test(test_start_size),
-	    cmocka_unit_test(test_made_up_counts),
-	    cmocka_unit_test(test_outcome),
-	    cmocka_unit_test(test_impossible_outcomes),
-	    cmocka_unit_test(test_report),
-	    cmocka_unit_test(test_spool_name),
+	    cmocka_unit_test(test_start),	   cmocka_unit_test(test_start_bare),
+	    cmocka_unit_test(test_start_terminal), cmocka_unit_test(test_start_limits),
+	    cmocka_unit_test(test_start_size),	   cmocka_unit_test(test_made_up_counts),
+	    cmocka_unit_test(test_outcome),	   cmocka_unit_test(test_impossible_outcomes),
+	    cmocka_unit_test(test_report),	   cmocka_unit_test(test_spool_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
