@@ -26,6 +26,7 @@ teardown() {
 	cd /
 	exec 7<&- 8<&- # of a test that failed: a mount in use would not end
 	[ -z "${BACKGROUND:-}" ] || kill "$BACKGROUND" 2>/dev/null || true
+	[ -z "${SERVER:-}" ] || kill -CONT "$SERVER"
 	unmount_tree || bad=1
 	rm -rf --one-file-system "$T"
 	return $bad
