@@ -76,6 +76,10 @@ bench: all $(BUILD)/bench
 bench-far: all
 	tests/bench/far $(BUILD)
 
+# Commands of a remote sandbox beside what they have to cost.
+bench-remote: all
+	tests/bench/remote $(BUILD)
+
 $(BUILD)/bench-files: tests/bench/files.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -g $(WARNINGS) $(if $(WERROR),-Werror) -pthread -o $@ $<
@@ -84,4 +88,4 @@ $(BUILD)/bench-files: tests/bench/files.c
 bench-fs: all $(BUILD)/bench-files
 	tests/bench/fs $(BUILD)
 
-.PHONY: tests fuzz check bench bench-far bench-fs
+.PHONY: tests fuzz check bench bench-far bench-remote bench-fs
