@@ -123,6 +123,9 @@ struct backend_ops {
 
 	/* Begins to tell a list, a JSON object a line: backend_told(). NULL where there are none. */
 	void (*tell)(struct backend *b, enum catalog which);
+	/* Begins to end all sandboxes of the account that have these tags, a line each ("": all, whatever
+	 * they have): backend_purged(). NULL where there is no such thing. */
+	void (*purge)(struct backend *b, const char *tags);
 	/* The services of a sandbox as far as it is known, a JSON object a line, without asking for it. NULL:
 	 * they are not there. 0 or -ENOMEM. */
 	int (*services)(struct backend *b, struct sandbox *s, struct buf *out);
@@ -260,6 +263,9 @@ void comparison_done(struct comparison *r, int file, const struct error *why);
 
 /* The answer to tell(); `why` NULL when `text` is all of it. */
 void backend_told(enum catalog which, const char *text, size_t len, const struct error *why);
+
+/* The end of purge(); `why` NULL when all have ended, or are about to. */
+void backend_purged(const struct error *why);
 
 /* The backend has a name of its own for it: from now on sandbox_id() gives that. */
 void sandbox_set_id(struct sandbox *s, const char *id);

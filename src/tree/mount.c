@@ -2,6 +2,11 @@
 #include "tree/node.h"
 
 #include "core/catalog.h"
+#include "core/purge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 static int version_show(const struct place *at, struct buf *out)
 {
@@ -48,6 +53,38 @@ static bool offers_catalogs(const struct backend_ops *ops)
 	return ops->tell;
 }
 
+/* --- ctl --- */
+
+static int do_purge(const struct place *at, char **words, int count, struct error *err)
+{
+	char tags[256] = "";
+	size_t used = 0;
+
+	for (int i = 0; i < count; i++) { /* a line has no more than fits */
+		if (strncmp(words[i], "--", 2) == 0 && (strcmp(words[i], "--all") != 0 || count > 1))
+			return error_set(err, EINVAL, "INVALID_VALUE", "'%.40s' is no tag", words[i]);
+		if (strcmp(words[i], "--all") != 0)
+			used += (size_t)snprintf(tags + used, sizeof tags - used, "%s%s", used ? "\n" : "",
+						 words[i]);
+	}
+	return purge(tags, at->again, at->wait, err);
+}
+
+static const struct verb mount_verbs[] = {
+    {"purge", 1, 7, "purge TAG... | purge --all", do_purge},
+    {0},
+};
+
+static int mount_ctl(const struct place *at, const char *line, struct error *err)
+{
+	return verbs_run(mount_verbs, at, line, err);
+}
+
+static bool offers_purge(const struct backend_ops *ops)
+{
+	return ops->purge;
+}
+
 static struct feed *mount_events(const struct place *at)
 {
 	(void)at;
@@ -60,6 +97,8 @@ static const struct node ctl_rows[] = {
     {"backend", 0444, "what makes the sandboxes", .show = backend_show},
     {"stats", 0444, "counters, one \"name value\" a line", .show = stats_show},
     {"metrics", 0444, "the same for Prometheus", .show = metrics_show},
+    {"ctl", 0200, "verb: purge TAG... (ends all sandboxes with these tags), purge --all", .store = mount_ctl,
+     .waits = true, .offered = offers_purge},
     {"events", 0444, "every change of state as a JSON line; reading on waits", .feed = mount_events},
     {"error", 0444, "the last failure anywhere, as a sentence", .show = mount_error_show},
     {"defaults", 0755, "settings for all new sandboxes", .rows = mount_default_rows},

@@ -87,9 +87,36 @@ services_say() { # FILTER
 	mkdir "$T/local"
 	timeout 30 "$AVIATOFS" local: "$T/local" -o "state_dir=$STATE" 3>&- 4>&-
 	mkdir "$T/local/s" "$T/local/s/box"
-	for f in .ctl/runners .ctl/templates s/box/services s/box/config/logs; do
+	for f in .ctl/ctl .ctl/runners .ctl/templates s/box/services s/box/config/logs; do
 		[ ! -e "$T/local/$f" ]
 	done
-	! grep -qE 'runners|templates|services' "$T/local/.ctl/README"
+	! grep -qE 'runners|templates|services|purge' "$T/local/.ctl/README"
 	fusermount3 -u "$T/local"
+}
+
+@test "purge ends all sandboxes with these tags, and waits; nothing else" {
+	put "$S/.ctl/defaults/tags" old
+	mkdir "$S/a" "$S/b" "$S/stays"
+	put "$S/stays/config/command" 'exec sleep 1000'
+	for one in a b stays; do
+		[ $one = stays ] || put "$S/$one/config/tags" gone
+		put "$S/$one/cmd" true
+		same 0 "$(cat "$S/$one/wait")"
+	done
+	same EINVAL "$(commit "$M/.ctl/ctl" purge)"
+	same EINVAL "$(commit "$M/.ctl/ctl" 'purge --al')"
+	same 0 "$(count PurgeSandboxes)"
+	put "$M/.ctl/ctl" 'purge old gone'
+	eventually 60 ended "$S/a"
+	eventually 60 ended "$S/b"
+	same running "$(cat "$S/stays/state")"
+	fault '{"method": "PurgeSandboxes", "error": {"code": "permission_denied", "message": "not yours"}}'
+	same EPERM "$(commit "$M/.ctl/ctl" 'purge --all')"
+	grep -q '^PERMISSION_DENIED: cannot purge: not yours' "$M/.ctl/error"
+	put "$M/.ctl/ctl" 'purge --all'
+	eventually 60 ended "$S/stays"
+}
+
+ended() {
+	grep -qE '^(terminated|completed|failed)$' "$1/state"
 }

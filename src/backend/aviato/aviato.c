@@ -6,6 +6,7 @@
 #include "backend/aviato/logs.h"
 #include "backend/aviato/remote.h"
 #include "backend/aviato/listing.h"
+#include "backend/aviato/purge.h"
 #include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/search.h"
 #include "backend/aviato/services.h"
@@ -162,6 +163,7 @@ static void close_posted(void *arg)
 	breaker_close(a);
 	search_close(a);
 	catalogs_close(a);
+	purge_close(a);
 	snapshot_list_close(a);
 	snapshots_close(a);
 	while (!list_empty(&a->instances))
@@ -209,6 +211,7 @@ static const struct backend_ops aviato_ops = {
     .snapshots = snapshots_list,
     .tell = catalogs_tell,
     .services = services_show,
+    .purge = purge_begin,
     .describe = aviato_describe,
     .close = aviato_close,
 };

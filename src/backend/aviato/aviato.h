@@ -55,6 +55,7 @@ struct aviato {
 	struct list instances;
 	struct finding *finding;       /* what is being looked for, or NULL */
 	struct listing *roster;	       /* for list() */
+	struct purge *purge;	       /* under way, or NULL */
 	struct listing *catalogs;      /* for tell(), one each */
 	struct list listed;	       /* what it told of last */
 	struct list snapshots, asking; /* what is made, deleted or listed of them; core lock */
