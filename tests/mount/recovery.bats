@@ -184,7 +184,7 @@ connected() {
 
 @test "without a mount, a sandbox ends by itself after orphan_timeout" {
 	mount_down
-	mount_up -o orphan_timeout=2
+	mount_up -o orphan_timeout=6
 	mkdir -p "$B"
 	put "$B/cmd" 'sleep 1000'
 	eventually 40 status_is "$B" running
