@@ -102,14 +102,13 @@ int fs_need(const struct spot *s, struct list **ret_wait, struct error *err)
 	return sandbox_need((struct sandbox *)s->object, err);
 }
 
-int fs_list_waits(const struct spot *s, struct list **ret_wait)
+int fs_list(const struct spot *s, fuse_ino_t number, struct graft **ret, struct list **ret_wait)
 {
-	struct snapshot *n = (struct snapshot *)s->object;
-
+	*ret = NULL;
 	if (s->object->kind == OBJECT_SANDBOX)
 		return ((struct sandbox *)s->object)->state >= SANDBOX_TERMINATING ? -ESHUTDOWN : 0;
-	*ret_wait = &n->waiters;
-	return n->state == SNAPSHOT_CREATING ? -EAGAIN : 0;
+	*ret_wait = &((struct snapshot *)s->object)->waiters;
+	return fs_graft(s, number, ret);
 }
 
 struct graft_node *file_node(fuse_ino_t ino, struct graft **ret_held, int *ret_errno)

@@ -44,8 +44,11 @@ double spot_attribute_timeout(const struct spot *s);
 int fs_graft(const struct spot *s, fuse_ino_t number, struct graft **ret);
 /* Begins what must be for that; *ret_wait is where its end is heard of. Core lock held. */
 int fs_need(const struct spot *s, struct list **ret_wait, struct error *err);
-/* Whether it can be listed now, as an empty directory where there are no files: 0, -EAGAIN, -ESHUTDOWN. */
-int fs_list_waits(const struct spot *s, struct list **ret_wait);
+/*
+ * What is to be listed, which a sandbox is not started for: NULL is an empty directory. 0, -ESHUTDOWN, or
+ * -EAGAIN: wait on *ret_wait. Core lock held.
+ */
+int fs_list(const struct spot *s, fuse_ino_t number, struct graft **ret, struct list **ret_wait);
 
 /*
  * The graft node that `ino` stands for. Numbers of the graft's own, and fs/ of a

@@ -12,6 +12,7 @@
 static bool try_opendir(struct request *r, struct pending *p)
 {
 	struct list *wait_list = NULL;
+	struct graft *graft = NULL;
 	struct sandbox *sandbox;
 	struct spot s;
 	int rc;
@@ -19,7 +20,8 @@ static bool try_opendir(struct request *r, struct pending *p)
 	core_lock();
 	rc = tree_resolve(r->ino, &s);
 	if (rc == 0)
-		rc = s.node->graft ? fs_list_waits(&s, &wait_list) : tree_seek(&s, NULL, &wait_list);
+		rc =
+		    s.node->graft ? fs_list(&s, r->ino, &graft, &wait_list) : tree_seek(&s, NULL, &wait_list);
 	if (rc == -EAGAIN) {
 		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
@@ -43,10 +45,14 @@ static bool try_opendir(struct request *r, struct pending *p)
 		r->fi.keep_cache = r->fi.cache_readdir;
 	}
 	core_unlock();
-	if (rc)
+	if (graft) {
+		fs_op(opendir, graft_root(graft))(r->req, graft_root(graft), &r->fi);
+		graft_unref(graft);
+	} else if (rc) {
 		fuse_reply_err(r->req, -rc);
-	else
+	} else {
 		fuse_reply_open(r->req, &r->fi);
+	}
 	return true;
 }
 

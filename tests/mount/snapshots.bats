@@ -203,6 +203,8 @@ refuses() { # ERRNO PYTHON
 
 @test "who waits for it blocks nobody, and can be interrupted; rmdir gives it up" {
 	inside 'cd /workspace && mkdir many && cd many && seq 500 | xargs touch'
+	mkdir "$B/snapshots/listed"
+	[ -n "$(ls "$B/snapshots/listed")" ]
 	put "$B/ctl" 'snapshot a' &
 	local writer=$!
 	same 1 "$(inside 'echo 1')"
