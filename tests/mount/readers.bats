@@ -32,9 +32,9 @@ read_by() {
 READERS=(cat 'busybox cat' cp 'busybox cp' head 'busybox head' tail 'tail lines' grep dd 'dd 64k' sed less python
 	'python copyfile' perl node 'node stream' rsync tar)
 
-# Readers of lines add or want a newline at the end; all our text files have one.
+# Readers of lines add or want a newline at the end; all our text files have one. A terminal is none of them.
 text_files() {
-	find "$M" -name fs -prune -o -type f -perm /400 ! -name events ! -name stats ! -name logs -print | sort
+	find "$M" -name fs -prune -o -type f -perm /400 ! -name events ! -name stats ! -name logs ! -name tty -print | sort
 }
 
 wrong_readers() {
