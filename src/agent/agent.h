@@ -233,7 +233,11 @@ void spawn_signal(pid_t group, int sig);
 void spawn_signal_all(struct agent *a, int sig); /* every process there is */
 pid_t spawn_reap(int *ret_status);		 /* 0: none is ready; -ECHILD: none is left */
 
+/* programs.c: each name with a NUL behind it; `name` "": all. Takes `path` apart. 0, -ENOMEM or -EFBIG */
+int programs_put(const struct agent *a, char *path, const char *name, struct buf *out);
+
 /* environment.c */
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 char **environment_merge(char **base, char **over); /* free() the array only; NULL: out of memory */
 const char *environment_get(char **env, const char *name);
 

@@ -3,6 +3,8 @@
 #include "channel/file_protocol.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int bad(const char **ret_why, const char *why)
 {
@@ -189,6 +191,28 @@ static int on_file(struct agent *a, const struct frame *f, struct reader *r, str
 	return files_request(a, f, why);
 }
 
+static int on_programs(struct agent *a, const struct frame *f, struct reader *r, struct process *p,
+		       const char **why)
+{
+	char *path = get_text(r), *name = get_text(r);
+	bool good = !r->bad && !r->left && !strchr(name, '/');
+	struct buf names, *out;
+	int rc;
+
+	(void)p;
+	buf_init(&names, PROGRAMS_MAX);
+	if (good) {
+		/* Of more than is listed the rest is left out. */
+		rc = programs_put(a, path, name, &names);
+		out = frame_begin(a, &(struct frame){.type = MSG_PROGRAM_NAMES, .id = f->id});
+		frame_finish(a, rc == -ENOMEM ? rc : buf_append(out, names.data, names.len));
+	}
+	buf_free(&names);
+	free(path);
+	free(name);
+	return good ? 0 : bad(why, "PROGRAMS is malformed");
+}
+
 /* Lengths are checked before anything is done, so that half a request does nothing. */
 static const struct {
 	handler *handle;
@@ -199,6 +223,7 @@ static const struct {
     [MSG_INPUT_END] = {on_input_end, 8, 8},
     [MSG_SIGNAL] = {on_signal, 4, 4},
     [MSG_RESIZE] = {on_resize, 8, 8},
+    [MSG_PROGRAMS] = {on_programs, 8, 16384},
     [MSG_CANCEL] = {on_cancel, 4, 4},
     [MSG_LIMIT] = {on_limit, 8, 8},
     [MSG_WANT] = {on_want, 8, 8},

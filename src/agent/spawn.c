@@ -18,10 +18,9 @@
 #define MFD_EXEC 0x10U
 #endif
 
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define SCRIPT_FD    3 /* where a script finds its own text */
-#define SCRIPT_PATH  "/proc/self/fd/3"
-#define SHELL	     "/bin/sh"
+#define SCRIPT_FD   3 /* where a script finds its own text */
+#define SCRIPT_PATH "/proc/self/fd/3"
+#define SHELL	    "/bin/sh"
 /* The kernel takes no argument over 128 KiB; longer shell text goes the way of scripts. */
 #define SHELL_TEXT_MAX (100u << 10)
 

@@ -151,6 +151,20 @@ int channel_file(struct channel *c, uint32_t tag, const void *payload, size_t le
 	return send_frame(c, &f, payload, len);
 }
 
+int channel_programs(struct channel *c, uint32_t tag, const char *path, const char *name)
+{
+	struct frame f = {.type = MSG_PROGRAMS, .id = tag};
+	struct buf payload;
+	int rc;
+
+	buf_init(&payload, FRAME_PAYLOAD_MAX);
+	rc = put_bytes(&payload, path, (uint32_t)strlen(path));
+	rc = rc ? rc : put_bytes(&payload, name, (uint32_t)strlen(name));
+	rc = rc ? rc : send_frame(c, &f, payload.data, payload.len);
+	buf_free(&payload);
+	return rc;
+}
+
 int channel_ping(struct channel *c, uint64_t cookie)
 {
 	return send_number(c, MSG_PING, 0, 0, cookie, 8);
@@ -287,6 +301,10 @@ static int dispatch(struct channel *c, const struct frame *f, struct error *err)
 			   : 0;
 	case MSG_FILE_CHANGED:
 		return c->events->file_changed(c->owner, f) ? broken(err, "a malformed notice") : 0;
+	case MSG_PROGRAM_NAMES:
+		return c->events->programs(c->owner, f->id, (const char *)f->payload, f->length)
+			   ? broken(err, "a malformed list of programs")
+			   : 0;
 	case MSG_PONG:
 		return 0;
 	default:

@@ -23,6 +23,8 @@ struct channel_events {
 	void (*taken)(void *owner, uint32_t id, uint64_t bytes, bool closed);
 	void (*bye)(void *owner, const char *why);
 	void (*heard)(void *owner); /* before each of these: something came */
+	/* MSG_PROGRAM_NAMES. 0, or -EPROTO for nonsense. */
+	int (*programs)(void *owner, uint32_t tag, const char *names, size_t len);
 	/* MSG_FILE_REPLY and MSG_FILE_CHANGED, as they are. 0, or -EPROTO for nonsense. */
 	int (*file_reply)(void *owner, const struct frame *f);
 	int (*file_changed)(void *owner, const struct frame *f);
@@ -58,5 +60,7 @@ int channel_forget(struct channel *c, uint32_t id);
 /* `payload` is a whole struct file_request. */
 int channel_file(struct channel *c, uint32_t tag, const void *payload, size_t len);
 /* Answered with something; what it is does not matter. */
+/* PROGRAMS; tag, PATH and name as there. */
+int channel_programs(struct channel *c, uint32_t tag, const char *path, const char *name);
 int channel_ping(struct channel *c, uint64_t cookie);
 int channel_shutdown(struct channel *c, uint32_t grace_ms);

@@ -49,6 +49,7 @@ enum message {
 	MSG_PING,      /* u64 cookie */
 	MSG_FILE,      /* id: a tag of the daemon's; struct file_request (channel/file_protocol.h) */
 	MSG_RESIZE,    /* id; u32 columns, u32 rows, each up to 65535: the size of its terminal */
+	MSG_PROGRAMS,  /* id: a tag of the daemon's; text PATH ("": the agent's own), text name ("": all) */
 
 	/* agent -> daemon */
 	MSG_WELCOME = 64, /* u32 magic, u32 version, u64 agent start (ns since the epoch) */
@@ -64,10 +65,12 @@ enum message {
 	MSG_PONG,    /* u64 cookie */
 	MSG_BYE,     /* text: why the agent ends (LIFETIME, ORPHANED, SHUTDOWN); the connection closes */
 	MSG_REFUSED, /* text: why the connection is closed (protocol error) */
-	MSG_FILE_REPLY,	  /* id: the request's; struct file_reply */
-	MSG_FILE_CHANGED, /* struct file_changed: what the daemon has seen of a file holds no more */
+	MSG_FILE_REPLY,	   /* id: the request's; struct file_reply */
+	MSG_FILE_CHANGED,  /* struct file_changed: what the daemon has seen of a file holds no more */
+	MSG_PROGRAM_NAMES, /* id: that of PROGRAMS; the names of programs there, each with a NUL behind it */
 };
 
+#define PROGRAMS_MAX (1u << 20) /* bytes of PROGRAM_NAMES */
 #define GREW_FULL    1u
 #define TAKEN_CLOSED 1u
 

@@ -128,6 +128,25 @@ int client_run(int argc, char **argv)
 	return run(argc, argv, "aviatofs run", NULL);
 }
 
+int client_program(int argc, char **argv)
+{
+	char directory[PATH_MAX];
+	struct order o = {.cwd = directory};
+	const char *name;
+	struct box b;
+	int rc;
+
+	if (argc < 2)
+		return usage();
+	rc = box_open_program(&b, "aviatofs run", argv[1], &name);
+	if (rc)
+		return rc;
+	box_directory(&b, directory, sizeof directory);
+	argv[1] = (char *)name;
+	o.argv = argv + 1;
+	return attend(&b, &o);
+}
+
 int client_shell(int argc, char **argv)
 {
 	static char sh[] = "/bin/sh", option[] = "-c", text[] = INTERACTIVE_SHELL;

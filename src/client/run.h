@@ -3,5 +3,7 @@
 
 /* run BOX [--env NAME[=VALUE]] [--cwd DIR] [--timeout S] [--tty] [--] ARGV...; returns the exit status. */
 int client_run(int argc, char **argv);
+/* PATH [ARGUMENT...], PATH being BOX/bin/NAME: runs NAME, without options of ours. */
+int client_program(int argc, char **argv);
 /* shell BOX [the same options]; returns the shell's exit status. */
 int client_shell(int argc, char **argv);

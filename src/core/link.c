@@ -35,6 +35,7 @@ static void on_ready(void *owner)
 	if (s->files)
 		file_calls_resume(s->files, send_file_call, s->channel);
 	sandbox_ready(s);
+	programs_again(s);
 }
 
 struct file_calls *link_files(struct sandbox *s)
@@ -168,6 +169,13 @@ static int on_file_reply(void *owner, const struct frame *f)
 	return s->files ? file_calls_reply(s->files, f) : -EPROTO;
 }
 
+static int on_programs(void *owner, uint32_t tag, const char *names, size_t len)
+{
+	struct sandbox *s = owner;
+
+	return s->programs ? programs_answer(s, tag, names, len) : -EPROTO;
+}
+
 static int on_file_changed(void *owner, const struct frame *f)
 {
 	struct sandbox *s = owner;
@@ -179,6 +187,7 @@ static const struct channel_events channel_events = {
     .heard = on_heard,
     .file_reply = on_file_reply,
     .file_changed = on_file_changed,
+    .programs = on_programs,
     .process = on_process,
     .ready = on_ready,
     .started = on_started,
@@ -234,6 +243,7 @@ static void still_there(struct object *o)
 static void suspend_files(struct sandbox *s)
 {
 	s->files_ready = false;
+	programs_again(s);
 	if (s->files)
 		file_calls_suspend(s->files);
 	if (s->front && s->front_changed)

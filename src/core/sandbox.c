@@ -64,6 +64,7 @@ static void destroy(struct object *o)
 		close(s->spool_dir);
 	free(s->by_id);
 	file_calls_free(s->files);
+	programs_free(s->programs);
 	main_logs_free(s);
 	free(s);
 }

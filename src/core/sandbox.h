@@ -10,6 +10,7 @@
 #include "core/draft.h"
 #include "core/object.h"
 #include "core/process.h"
+#include "core/programs.h"
 #include "core/reconnect.h"
 #include "core/snapshot.h"
 
@@ -76,9 +77,10 @@ struct sandbox {
 	/* The agent says something about a file is different, or, with a frame of NULL, the connection it
 	 * would be said on is lost. NULL: nobody wants to know. -EPROTO: nonsense. */
 	int (*front_changed)(void *front, const struct frame *f);
-	struct file_calls *files; /* requests about files to the agent, or NULL */
-	uint64_t life;		  /* random: whose handles of files the agent keeps over a lost connection */
-	bool files_ready;	  /* the agent has told all it knows, and can be asked */
+	struct programs *programs; /* what was asked about bin/, or NULL */
+	struct file_calls *files;  /* requests about files to the agent, or NULL */
+	uint64_t life;		   /* random: whose handles of files the agent keeps over a lost connection */
+	bool files_ready;	   /* the agent has told all it knows, and can be asked */
 	struct shelf snapshots;
 	uint64_t news; /* grows with whatever the agent says */
 };

@@ -12,6 +12,7 @@
 
 struct front_settings front;
 
+#define MOMENT	2.0	/* and what may change, but only costs an error when it has */
 #define FOREVER 86400.0 /* seconds the kernel may keep what only changes through it */
 
 /* --- How spots look to the kernel --- */
@@ -34,7 +35,7 @@ void spot_entry(const struct spot *s, struct fuse_entry_param *ret)
 	memset(ret, 0, sizeof *ret);
 	ret->ino = tree_wants_fresh_number(s) ? tree_fresh_number(s) : tree_number(s);
 	spot_attributes(s, &ret->attr);
-	ret->entry_timeout = tree_name_changes(s) ? 0 : FOREVER;
+	ret->entry_timeout = tree_name_changes(s) ? 0 : s->node->brief ? MOMENT : FOREVER;
 	ret->attr_timeout = spot_attribute_timeout(s);
 }
 

@@ -4,7 +4,11 @@
  */
 #include "client/run.h"
 
+#include <string.h>
+
 int main(int argc, char **argv)
 {
+	if (argc > 1 && strcmp(argv[1], "--program") == 0)
+		return client_program(argc - 1, argv + 1);
 	return client_run(argc, argv);
 }

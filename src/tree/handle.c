@@ -45,21 +45,21 @@ static bool must_wait(const struct place *at, const struct node *n, struct list 
 }
 
 /* A question without an ear for the answer, or the other way round, is a mistake. */
-static int both_ways(struct handle *h, const struct place *at)
+static int both_ways(struct handle *h, const struct place *at, int code)
 {
 	struct error err;
 
 	if (h->readable && h->writable)
 		return 0;
-	error_set(&err, EACCES, "ONE_WAY", "%s has to be opened for reading and writing at once",
+	error_set(&err, code, "ONE_WAY", "%s has to be opened for reading and writing at once",
 		  h->node->name);
 	tree_keep_error(at, &err);
-	return -EACCES;
+	return -code;
 }
 
 static int converse(struct handle *h, const struct place *at)
 {
-	int rc = both_ways(h, at);
+	int rc = both_ways(h, at, EACCES);
 
 	if (rc)
 		return rc;
@@ -69,7 +69,7 @@ static int converse(struct handle *h, const struct place *at)
 
 static int open_terminal(struct handle *h, const struct place *at)
 {
-	int rc = both_ways(h, at);
+	int rc = both_ways(h, at, EINVAL);
 	struct process *p;
 	struct error err;
 

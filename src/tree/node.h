@@ -45,6 +45,8 @@ struct children {
 	const struct node *rows;						  /* what each child holds */
 	int (*make)(const struct place *at, const char *name, struct error *err); /* mkdir */
 	int (*drop)(struct object *child, struct error *err);			  /* rmdir */
+	bool alike; /* all of them are one file, the only row below the directory; `find` tells whether by any
+		       object */
 	bool come_and_go; /* names also change without a mkdir or rmdir: the kernel must not remember them */
 	/*
 	 * Where they are not the directory's own objects but seen here once more, under other names;
@@ -68,6 +70,7 @@ struct node {
 	int arg;
 	/* Whether this mount has it at all; NULL: with every backend. */
 	bool (*offered)(const struct backend_ops *ops);
+	bool brief;    /* its name is remembered for a moment only */
 	bool constant; /* the same text for ever: the kernel may keep what it knows of it */
 	/* text, rendered at open; true sizes come from rendering at stat */
 	int (*show)(const struct place *at, struct buf *out);
@@ -104,8 +107,8 @@ struct node {
 bool node_is_offered(const struct node *n);
 
 extern const struct node mount_rows[], session_rows[], sandbox_rows[], process_rows[], record_rows[],
-    function_rows[];
-extern const struct children sessions, sandboxes, processes, known_sandboxes, snapshots, functions;
+    function_rows[], program_rows[];
+extern const struct children sessions, sandboxes, processes, known_sandboxes, snapshots, functions, programs;
 
 /* The rows of config/ and of both defaults/ levels: one per setting. */
 extern struct node config_rows[], session_default_rows[], mount_default_rows[];

@@ -36,14 +36,26 @@ static int put_quoted(struct buf *out, const char *text)
 	return rc ? rc : buf_puts(out, "'");
 }
 
-int run_show(const struct place *at, struct buf *out)
+/* `words` go between the runner and the path of the file. */
+static int put_script(struct buf *out, const char *words)
 {
 	int rc;
 
-	(void)at;
-	if (!strpbrk(runner, " \t\n") && strlen(runner) + sizeof "#!\n" <= SHEBANG_MAX)
-		return buf_printf(out, "#!%s\n", runner);
+	if (!strpbrk(runner, " \t\n") && strlen(runner) + strlen(words) + sizeof "#! \n" <= SHEBANG_MAX)
+		return buf_printf(out, "#!%s%s%s\n", runner, *words ? " " : "", words);
 	rc = buf_puts(out, "#!/bin/sh\nexec ");
 	rc = rc ? rc : put_quoted(out, runner);
-	return rc ? rc : buf_puts(out, " \"$0\" \"$@\"\n");
+	return rc ? rc : buf_printf(out, " %s \"$0\" \"$@\"\n", words);
+}
+
+int run_show(const struct place *at, struct buf *out)
+{
+	(void)at;
+	return put_script(out, "");
+}
+
+int program_show(const struct place *at, struct buf *out)
+{
+	(void)at;
+	return put_script(out, "--program");
 }

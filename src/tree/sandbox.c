@@ -105,6 +105,8 @@ const struct node sandbox_rows[] = {
     {"tty", 0600, "opened for reading and writing, a shell of its own on a terminal",
      .terminal = terminal_open},
     {"winsize", 0644, "COLUMNS ROWS of those terminals", .show = winsize_show, .store = winsize_store},
+    {"bin", 0755, "its programs, each to be run from here: PATH=.../bin:$PATH", .rows = program_rows,
+     .children = &programs},
     {"proc", 0755, "a directory per command; mkdir NAME declares one of that name", .children = &processes,
      .result = true},
     {"ctl", 0200, "verbs: start, stop [SECONDS], snapshot [NAME]", .store = sandbox_ctl, .waits = true},

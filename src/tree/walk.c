@@ -151,6 +151,12 @@ static struct spot child_at(const struct spot *dir, struct object *child)
 	return spot_at(child, 1, dir->by_id || dir->node->children == &known_sandboxes);
 }
 
+/* The row that follows the directory's. */
+static struct spot alike_at(const struct spot *dir)
+{
+	return spot_at(dir->object, dir->row + 1, dir->by_id);
+}
+
 int tree_lookup(const struct spot *dir, const char *name, struct spot *ret)
 {
 	const struct flat *f = &flats[dir->object->kind];
@@ -175,7 +181,7 @@ int tree_lookup(const struct spot *dir, const char *name, struct spot *ret)
 	}
 	if (!child)
 		return -ENOENT;
-	*ret = child_at(dir, child);
+	*ret = dir->node->children->alike ? alike_at(dir) : child_at(dir, child);
 	return 0;
 }
 
@@ -206,6 +212,10 @@ static bool next_seen(const struct spot *dir, uint64_t *cursor, struct spot *ret
 	if (!*ret_name)
 		return false;
 	*cursor = ROWS_MAX + last;
+	if (dir->node->children->alike) {
+		*ret = alike_at(dir);
+		return true;
+	}
 	*ret =
 	    child ? child_at(dir, child) : (struct spot){.node = &roots[dir->node->children->kind], .row = 1};
 	return true;
@@ -218,7 +228,7 @@ bool tree_next(const struct spot *dir, uint64_t *cursor, struct spot *ret, const
 	struct object *child;
 
 	for (uint64_t i = *cursor + 1; *cursor < ROWS_MAX && i <= f->count; i++) {
-		if (i >= 2 && f->parent[i] == dir->row) {
+		if (i >= 2 && f->node[i]->name[0] && f->parent[i] == dir->row) {
 			*cursor = i;
 			*ret = spot_at(dir->object, (unsigned)i, dir->by_id);
 			*ret_name = ret->node->name;
