@@ -184,6 +184,7 @@ const struct config_field config_fields[CONFIG_KEYS] = {
     [CONFIG_NETWORK] = {"network", "none; host, the host's own (local:); or default (aviato:)", MERGE_REPLACE,
 			check_network},
     [CONFIG_SPEC] = {"spec", "JSON laid over the rest, for fields without a file", MERGE_REPLACE, check_spec},
+    [CONFIG_TEMPLATE] = {"template", "id or name of a template it is made from", MERGE_REPLACE, check_line},
     [CONFIG_LOGS] = {"logs", "how logs is read: tail=LINES, since=AGE or TIME, timestamps, stored",
 		     MERGE_REPLACE, check_logs},
 };

@@ -94,6 +94,11 @@ static bool offers_logs(const struct backend_ops *ops)
 	return ops->follow;
 }
 
+static bool offers_templates(const struct backend_ops *ops)
+{
+	return ops->tell;
+}
+
 static void fill(struct node *rows, int (*show)(const struct place *, struct buf *),
 		 int (*store)(const struct place *, const char *, struct error *))
 {
@@ -108,7 +113,9 @@ static void fill(struct node *rows, int (*show)(const struct place *, struct buf
 		    .show = show,
 		    .store = store,
 		    .unit = list ? STORE_LIST : STORE_VALUE,
-		    .offered = key == CONFIG_LOGS ? offers_logs : NULL,
+		    .offered = key == CONFIG_LOGS	? offers_logs
+			       : key == CONFIG_TEMPLATE ? offers_templates
+							: NULL,
 		};
 	}
 }

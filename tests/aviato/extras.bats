@@ -87,7 +87,7 @@ services_say() { # FILTER
 	mkdir "$T/local"
 	timeout 30 "$AVIATOFS" local: "$T/local" -o "state_dir=$STATE" 3>&- 4>&-
 	mkdir "$T/local/s" "$T/local/s/box"
-	for f in .ctl/ctl .ctl/runners .ctl/templates s/box/services s/box/config/logs; do
+	for f in .ctl/ctl .ctl/runners .ctl/templates s/box/services s/box/config/logs s/box/config/template; do
 		[ ! -e "$T/local/$f" ]
 	done
 	! grep -qE 'runners|templates|services|purge' "$T/local/.ctl/README"
@@ -119,4 +119,24 @@ services_say() { # FILTER
 
 ended() {
 	grep -qE '^(terminated|completed|failed)$' "$1/state"
+}
+
+@test "a sandbox is made from a template, and what is set replaces what that has" {
+	local id
+	id=$(curl -sS --http2-prior-knowledge --json '{"sandboxTemplate": {"displayName": "mine", "spec": {"containers": [{"name": "main", "image": "python:3.11", "command": "/bin/sh", "args": ["-c", "trap exit TERM; while :; do sleep 1000 & wait; done"], "environmentVariables": {"OF_TEMPLATE": "hush-hush"}}], "maxLifetimeSeconds": 300}}}' \
+		-H 'Authorization: Bearer test-token' "$GATEWAY/coreweave.sandbox.v1.SandboxTemplateService/CreateSandboxTemplate" | jq -r .sandboxTemplateId)
+	same mine "$(jq -r .displayName "$M/.ctl/templates")"
+	! grep -q hush-hush "$M/.ctl/templates"
+	put "$B/config/template" "$id"
+	same EINVAL "$(commit "$B/config/env" A=1)"
+	put "$B/config/tags" labelled
+	same hush-hush "$(inside 'echo "$OF_TEMPLATE"')"
+	same 1 "$(count CreateSandboxFromTemplate)"
+	same 0 "$(count CreateSandbox)"
+	control sandboxes | jq -e '.[0].tags | index("labelled") and index("aviatofs")' >/dev/null
+	mkdir "$S/none"
+	put "$S/none/config/template" no-such-template
+	put "$S/none/cmd" true
+	same 125 "$(cat "$S/none/wait")"
+	grep -q 'there is no template' "$S/none/status"
 }

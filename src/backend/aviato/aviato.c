@@ -61,6 +61,8 @@ static void aviato_start(struct backend *b, struct sandbox *s)
 	if (i) {
 		i->body =
 		    sandbox_spec_make(sandbox_config(s), sandbox_session_name(s), sandbox_name(s), a->keep);
+		snprintf(i->template_id, sizeof i->template_id, "%s",
+			 config_text(sandbox_config(s), CONFIG_TEMPLATE));
 		i->wants.start = true;
 		sandbox_set_instance(s, i);
 		if (i->body && loop_post(linked_posted, i) == 0)
@@ -192,7 +194,7 @@ static void aviato_close(struct backend *b)
 
 static const struct backend_ops aviato_ops = {
     .name = "aviato",
-    .defaults = {[CONFIG_IMAGE] = IMAGE_DEFAULT, [CONFIG_LIFETIME] = "1d"},
+    .defaults = {[CONFIG_IMAGE] = IMAGE_DEFAULT, [CONFIG_LIFETIME] = LIFETIME_DEFAULT},
     .runs_command = true,
     .check = aviato_check,
     .find = search_find,

@@ -309,13 +309,19 @@ static void create(struct remote *i)
 {
 	cJSON *body = cJSON_CreateObject();
 
-	cJSON_AddItemToObject(cJSON_AddObjectToObject(body, "sandbox"), "spec", i->body);
+	if (i->template_id[0]) {
+		cJSON_AddStringToObject(body, "templateId", i->template_id);
+		cJSON_AddItemToObject(body, "overrides", i->body);
+	} else {
+		cJSON_AddItemToObject(cJSON_AddObjectToObject(body, "sandbox"), "spec", i->body);
+	}
 	i->body = NULL;
 	/* The same id at every attempt: a sandbox whose creation was not heard of is not made twice. */
 	cJSON_AddStringToObject(body, "requestId", i->request_id);
 	i->phase = PHASE_CREATING;
-	request_start(&i->request, i->aviato, "CreateSandbox", body, REQUEST_MS, CREATE_BUDGET_MS, created,
-		      i);
+	request_start(&i->request, i->aviato,
+		      i->template_id[0] ? "CreateSandboxFromTemplate" : "CreateSandbox", body, REQUEST_MS,
+		      CREATE_BUDGET_MS, created, i);
 }
 
 /* --- Stopping --- */

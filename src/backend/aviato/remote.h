@@ -4,6 +4,7 @@
 #include "backend/aviato/agent_pipe.h"
 #include "backend/aviato/aviato.h"
 #include "backend/aviato/request.h"
+#include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/stand_in.h"
 
 enum phase {
@@ -32,7 +33,8 @@ struct remote {
 	enum phase phase;
 	char id[128]; /* the service's; "" before it is known */
 	char request_id[37];
-	cJSON *body; /* of CreateSandbox; until then */
+	char template_id[TEMPLATE_ID_MAX]; /* "" when it is made from none */
+	cJSON *body;			   /* of CreateSandbox; until then */
 	struct request request;
 	struct delay *delay;
 	struct services_watch *services; /* while an address is waited for */

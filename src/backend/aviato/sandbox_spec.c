@@ -67,6 +67,30 @@ static int unsupported(struct error *err, const char *what)
 	return error_set(err, EOPNOTSUPP, "UNSUPPORTED", "%s", what);
 }
 
+/* Containers are overridden whole, and one must have an image. */
+static int check_template(const struct config *c, struct error *err)
+{
+	static const enum config_key keys[] = {CONFIG_COMMAND, CONFIG_ENV, CONFIG_CWD, CONFIG_CPU,
+					       CONFIG_MEMORY,  CONFIG_GPU, CONFIG_FROM};
+
+	if (!config_text(c, CONFIG_TEMPLATE)[0])
+		return 0;
+	if (strlen(config_text(c, CONFIG_TEMPLATE)) >= TEMPLATE_ID_MAX)
+		return error_set(err, EINVAL, "INVALID_VALUE", "template: that is no id");
+	if (config_text(c, CONFIG_FROM)[0])
+		return error_set(err, EINVAL, "INVALID_VALUE", "from cannot go with template");
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		if (config_text(c, keys[i])[0] && !sandbox_spec_has_image(c))
+			return error_set(err, EINVAL, "INVALID_VALUE", "%s with template needs image too",
+					 config_fields[keys[i]].name);
+	return 0;
+}
+
+bool sandbox_spec_has_image(const struct config *c)
+{
+	return strcmp(config_text(c, CONFIG_IMAGE), IMAGE_DEFAULT) != 0;
+}
+
 int sandbox_spec_check(const struct config *c, struct error *err)
 {
 	const char *network = config_text(c, CONFIG_NETWORK), *image = config_text(c, CONFIG_IMAGE);
@@ -89,7 +113,8 @@ int sandbox_spec_check(const struct config *c, struct error *err)
 		return unsupported(err, "pids: the service has no such limit");
 	if (config_seconds(c, CONFIG_LIFETIME) > LIFETIME_MAX)
 		return error_set(err, EINVAL, "INVALID_VALUE", "lifetime: at most 30d");
-	rc = check_tags(config_text(c, CONFIG_TAGS), err);
+	rc = check_template(c, err);
+	rc = rc ? rc : check_tags(config_text(c, CONFIG_TAGS), err);
 	return rc ? rc : check_spec(config_text(c, CONFIG_SPEC), err);
 }
 
@@ -294,11 +319,16 @@ static void add_snapshot(cJSON *spec, const struct config *c)
 cJSON *sandbox_spec_make(const struct config *c, const char *session, const char *name, bool kept)
 {
 	const char *text = config_text(c, CONFIG_SPEC);
+	bool whole = !config_text(c, CONFIG_TEMPLATE)[0]; /* else only what differs from the template's */
 	cJSON *spec = cJSON_CreateObject(), *over, *network;
 
-	cJSON_AddItemToArray(cJSON_AddArrayToObject(spec, "containers"), make_container(c));
-	cJSON_AddStringToObject(spec, "primaryContainer", CONTAINER);
-	cJSON_AddNumberToObject(spec, "maxLifetimeSeconds", (double)config_seconds(c, CONFIG_LIFETIME));
+	if (whole || sandbox_spec_has_image(c)) {
+		cJSON_AddItemToArray(cJSON_AddArrayToObject(spec, "containers"), make_container(c));
+		cJSON_AddStringToObject(spec, "primaryContainer", CONTAINER);
+	}
+	if (whole || strcmp(config_text(c, CONFIG_LIFETIME), LIFETIME_DEFAULT))
+		cJSON_AddNumberToObject(spec, "maxLifetimeSeconds",
+					(double)config_seconds(c, CONFIG_LIFETIME));
 	add_tags(spec, config_text(c, CONFIG_TAGS), session, name, kept);
 	if (strcmp(config_text(c, CONFIG_NETWORK), "none") == 0) {
 		network = cJSON_AddObjectToObject(spec, "network");

@@ -14,12 +14,17 @@
 #define TAG_NAME    "aviatofs-n."
 #define TAG_KEPT    "aviatofs-kept" /* its mount was to let it live */
 
-#define IMAGE_DEFAULT "python:3.11"
+#define IMAGE_DEFAULT	 "python:3.11"
+#define LIFETIME_DEFAULT "1d"
+#define TEMPLATE_ID_MAX	 128
 
 /* Whether the settings can be sent: -EINVAL, -EOPNOTSUPP with a sentence. */
 int sandbox_spec_check(const struct config *c, struct error *err);
 
-/* A SandboxSpec; NULL: out of memory. The settings have been checked. */
+/* Whether an image was asked for. */
+bool sandbox_spec_has_image(const struct config *c);
+/* A SandboxSpec, or what a template is overridden with; NULL: out of memory. The settings have been checked.
+ */
 cJSON *sandbox_spec_make(const struct config *c, const char *session, const char *name, bool kept);
 
 /* What a SandboxSpec says, as far as there are settings for it. -ENOMEM. */
