@@ -45,6 +45,15 @@ info_is() { # KEY WANTED
 	reads "$B/stdout" '\303\251\n'
 }
 
+@test "a command on a terminal, and its size" {
+	read_only
+	put "$B/cmd" '{"command": "test -t 0 && test -t 1 && echo a terminal; stty size", "tty": true}'
+	reads "$B/wait" '0\n'
+	tr -d '\r' <"$B/stdout" >"$T/said"
+	grep -qx 'a terminal' "$T/said"
+	grep -qx '[0-9]* [0-9]*' "$T/said"
+}
+
 @test "the end of the sandbox is noticed, and told by its commands" {
 	read_only
 	put "$B/cmd" 'echo begun; sleep 1000'

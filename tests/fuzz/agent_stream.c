@@ -67,6 +67,13 @@ int spawn(const struct agent *a, const struct start *s, struct spawned *ret, str
 	return 0;
 }
 
+void spawn_resize(int terminal, uint32_t columns, uint32_t rows)
+{
+	(void)terminal;
+	(void)columns;
+	(void)rows;
+}
+
 void spawn_signal(pid_t group, int sig)
 {
 	if (sig == SIGKILL && fake_find(group))

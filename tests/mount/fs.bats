@@ -8,6 +8,7 @@ setup() {
 	echo 'host secret' >"$T/secret"
 	mount_up
 	mkdir "$S" "$B"
+	[ "$BACKEND" = local ] || put "$B/config/cwd" /workspace
 	F=$B/fs W=$B/fs/workspace
 }
 

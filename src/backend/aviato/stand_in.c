@@ -138,6 +138,7 @@ static void start(struct stand_in *s, const struct frame *f)
 static void dispatch_command(struct command *c, const struct frame *f)
 {
 	struct reader r = {f->payload, f->length, false};
+	uint32_t columns;
 
 	switch (f->type) {
 	case MSG_INPUT:
@@ -152,6 +153,10 @@ static void dispatch_command(struct command *c, const struct frame *f)
 		break;
 	case MSG_CANCEL:
 		command_cancel(c, OUTCOME_CANCELED, get_u32(&r));
+		break;
+	case MSG_RESIZE:
+		columns = get_u32(&r);
+		command_resize(c, columns, get_u32(&r));
 		break;
 	case MSG_LIMIT:
 		command_limit(c, get_u64(&r));

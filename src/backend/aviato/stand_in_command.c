@@ -194,9 +194,14 @@ void command_input_end(struct command *c)
 
 /* --- What the service says --- */
 
+static bool one_stream(const struct command *c)
+{
+	return c->start.merge || c->start.tty;
+}
+
 static void on_output(struct command *c, const struct exec_message *m)
 {
-	struct command_output *o = &c->outputs[m->is_stderr && !c->start.merge ? STREAM_ERR : STREAM_OUT];
+	struct command_output *o = &c->outputs[m->is_stderr && !one_stream(c) ? STREAM_ERR : STREAM_OUT];
 	char lost[80];
 
 	command_lost_cwd(c, lost, sizeof lost);
@@ -237,7 +242,7 @@ static void on_message(void *owner, const char *text, size_t len)
 	struct command *c = owner;
 	struct stand_in *s = c->stand_in;
 	struct command_output *out = &c->outputs[STREAM_OUT];
-	struct command_output *err = c->start.merge ? out : &c->outputs[STREAM_ERR];
+	struct command_output *err = one_stream(c) ? out : &c->outputs[STREAM_ERR];
 	struct exec_message m;
 	int rc = exec_message_decode(text, len, &out->pending, &err->pending, &m);
 
@@ -307,7 +312,7 @@ static void run(struct command *c)
 	if (!c->call || (ms && !c->delay)) {
 		error_set(&why, ENOMEM, "NO_MEMORY", "out of memory");
 		fail(c, &why);
-	} else if (!c->start.input) {
+	} else if (!c->start.input && !c->start.tty) {
 		call_finish(c->call);
 	}
 }
@@ -415,6 +420,16 @@ void command_cancel(struct command *c, enum outcome_kind kind, uint32_t grace_ms
 	} else {
 		kill_at_last(c);
 	}
+}
+
+void command_resize(struct command *c, uint32_t columns, uint32_t rows)
+{
+	char text[80];
+
+	if (!c->call || !c->started || !c->start.tty)
+		return;
+	snprintf(text, sizeof text, "{\"resize\":{\"width\":%u,\"height\":%u}}", columns, rows);
+	(void)call_send(c->call, text, strlen(text));
 }
 
 void command_limit(struct command *c, uint64_t bytes)

@@ -41,6 +41,8 @@ void command_input_end(struct command *c);
 /* Any of these may free it. */
 void command_signal(struct command *c, uint32_t number);
 void command_cancel(struct command *c, enum outcome_kind kind, uint32_t grace_ms);
+/* Of its terminal. */
+void command_resize(struct command *c, uint32_t columns, uint32_t rows);
 void command_limit(struct command *c, uint64_t bytes);
 void command_window(struct command *c, enum stream_number stream, uint64_t end);
 void command_forget(struct command *c);

@@ -162,6 +162,11 @@ char *command_init(const struct command *c)
 
 	cJSON_AddStringToObject(init, "sandboxId", c->stand_in->sandbox_id);
 	cJSON_AddItemToObject(init, "command", make_words(c));
+	if (c->start.tty) {
+		cJSON_AddTrueToObject(init, "tty");
+		cJSON_AddNumberToObject(init, "ttyWidth", c->start.columns);
+		cJSON_AddNumberToObject(init, "ttyHeight", c->start.rows);
+	}
 	env = cJSON_AddObjectToObject(init, "env");
 	for (char **pair = c->start.env; pair && *pair; pair++)
 		add_variable(env, *pair);
