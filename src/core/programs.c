@@ -12,14 +12,13 @@
 #define NAME_LENGTH_MAX 255u
 #define NAMES_MAX	(1u << 20) /* bytes of a list */
 #define KNOWN_MS	1000 /* an answer holds so long, a "no" only if the agent says nothing meanwhile: ... */
-#define AWAITED_MS	20   /* ... commands install things. Who waited for it may take so long to come */
+#define TAKEN_MS	1 /* ... commands install things. Who waited for it takes it in this time, or asks again */
 #define QUESTIONS_KEPT	64
 
 struct question {
 	struct list link;
 	uint32_t tag;
 	bool asked, answered, there;
-	unsigned waiting;	    /* who asked, and has not taken the answer yet */
 	uint64_t answered_ms, news; /* of the sandbox, at the answer */
 	struct list waiters;
 	char name[NAME_LENGTH_MAX + 1]; /* "": all of them */
@@ -75,16 +74,9 @@ static struct question *find(const struct programs *p, const char *name)
 /* That something is there may be believed for a while: at worst it cannot be run. */
 static bool is_known(const struct sandbox *s, const struct question *q)
 {
-	return q->answered && now_ms() - q->answered_ms < KNOWN_MS && (q->there || s->news == q->news);
-}
+	uint64_t age = now_ms() - q->answered_ms;
 
-/* Who waited for this answer takes it, whatever has happened since. */
-static bool is_awaited(struct question *q)
-{
-	if (!q->answered || !q->waiting || now_ms() - q->answered_ms > AWAITED_MS)
-		return false;
-	q->waiting--;
-	return true;
+	return q->answered && age < KNOWN_MS && (q->there || s->news == q->news || age <= TAKEN_MS);
 }
 
 static void tidy(struct programs *p)
@@ -167,14 +159,11 @@ int programs_seek(struct sandbox *s, const char *name, struct list **ret_wait, s
 	q = question_about(s, name ? name : "");
 	if (!q)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
-	if (is_known(s, q) || is_awaited(q))
+	if (is_known(s, q))
 		return q->there ? 0 : -ENOENT;
 	*ret_wait = &q->waiters;
-	if (q->answered) {
+	if (q->answered)
 		q->asked = q->answered = false;
-		q->waiting = 0;
-	}
-	q->waiting++;
 	if (!q->asked && s->channel && s->reach.ready)
 		q->asked = ask(s, q) == 0;
 	return -EAGAIN;
