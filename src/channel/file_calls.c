@@ -42,6 +42,11 @@ bool file_calls_idle(const struct file_calls *calls)
 	return list_empty(&calls->under_way) && list_empty(&calls->waiting);
 }
 
+uint64_t file_calls_count(const struct file_calls *calls)
+{
+	return calls->last_sequence;
+}
+
 static struct file_call *first(struct list *list)
 {
 	return container_of(list->next, struct file_call, link);

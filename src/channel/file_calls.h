@@ -64,4 +64,6 @@ void file_calls_end(struct file_calls *calls, int code);
 
 /* A MSG_FILE_REPLY. -EPROTO when it answers nothing, or not what was asked. */
 int file_calls_reply(struct file_calls *calls, const struct frame *f);
+/* How many there were. */
+uint64_t file_calls_count(const struct file_calls *calls);
 bool file_calls_idle(const struct file_calls *calls);

@@ -43,16 +43,47 @@ static bool reply_attr(struct far_op *op)
 
 /* --- getattr --- */
 
+static int on_length(struct far_op *op, struct file_reply *reply)
+{
+	char text[PATH_MAX];
+
+	if (!op->error && (!far_node_is(op->node, &reply->attr) ||
+			   !files_link_is_safe(far_text(reply, text), (unsigned)op->size)))
+		op->error = -ESTALE;
+	if (!op->error)
+		op->entry.attr.st_size = reply->text_len;
+	far_op_finish(op, op->error == -ENOENT ? -ESTALE : op->error);
+	return 0;
+}
+
+/* Of a symlink that is shown as the sandbox would walk it. */
+static void ask_length(struct far_op *op)
+{
+	struct file_request q = {.op = FILE_LOOKUP, .fresh = FILE_NO_HANDLE};
+	struct far_node *dir = op->node->place;
+	int rc = dir ? far_node_need(dir) : -ESTALE;
+
+	if (rc) {
+		far_op_finish(op, rc);
+		return;
+	}
+	if (!op->other)
+		op->other = far_node_ref(dir);
+	op->size = q.depth = far_depth(dir);
+	q.handle = dir->handle;
+	strcpy(q.name, op->node->name);
+	op->answered = on_length;
+	far_op_call(op, &q);
+}
+
 static void finish_attr(struct far_op *op, const struct stat *st)
 {
-	int rc = 0;
+	int rc = op->req ? shown(op->node, st, &op->entry.attr) : 0;
 
-	if (op->req) {
-		rc = shown(op->node, st, &op->entry.attr);
-		if (rc == -EAGAIN)
-			rc = 0; /* the length of the text as it is stored */
-	}
-	far_op_finish(op, rc);
+	if (rc == -EAGAIN)
+		ask_length(op);
+	else
+		far_op_finish(op, rc);
 }
 
 static int on_getattr(struct far_op *op, struct file_reply *reply)

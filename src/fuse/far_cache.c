@@ -269,7 +269,9 @@ void far_dir_changed(struct far_dir *d, const char *name, bool entry)
 		set_what(e, FAR_UNKNOWN);
 		set_text(e, NULL);
 	}
-	if (d->unknown > UNKNOWN_MAX)
+	if (d->unknown > UNKNOWN_MAX && !d->fetching)
+		far_dir_clear(d);
+	else if (d->bytes > FAR_LISTING_MAX)
 		far_dir_clear(d);
 }
 
@@ -300,6 +302,24 @@ void far_dir_clear(struct far_dir *d)
 {
 	while (!list_empty(&d->order))
 		far_entry_drop(container_of(d->order.next, struct far_entry, link));
+	outdate_listing(d);
+	d->complete = false;
+	d->disturbed = d->cleared = true;
+}
+
+void far_dir_doubt(struct far_dir *d)
+{
+	if (!d->fetching) {
+		far_dir_clear(d);
+		return;
+	}
+	list_each_safe (pos, &d->order) {
+		struct far_entry *e = container_of(pos, struct far_entry, link);
+
+		e->has_attributes = e->plain = false;
+		if (e->what == FAR_ABSENT)
+			far_entry_drop(e);
+	}
 	outdate_listing(d);
 	d->complete = false;
 	d->disturbed = true;
@@ -344,13 +364,24 @@ void far_listing_unref(struct far_listing *l)
 	free(l);
 }
 
+/*
+ * What may be somebody else's by now, or gone, is listed too where there was no time to ask again: a name
+ * that was there all the time must be.
+ */
+static bool is_listed(const struct far_dir *d, const struct far_entry *e)
+{
+	if (!d->complete && e->round != d->round)
+		return false;
+	return e->what == FAR_PRESENT || (e->what == FAR_UNKNOWN && e->attr.st_ino);
+}
+
 static bool measure(struct far_dir *d, size_t *ret_count, size_t *ret_bytes)
 {
 	*ret_count = *ret_bytes = 0;
 	list_each (pos, &d->order) {
 		struct far_entry *e = container_of(pos, struct far_entry, link);
 
-		if (e->what != FAR_PRESENT)
+		if (!is_listed(d, e))
 			continue;
 		++*ret_count;
 		*ret_bytes += strlen(e->name) + 1;
@@ -365,7 +396,7 @@ static void fill(struct far_dir *d, struct far_listing *l)
 	list_each (pos, &d->order) {
 		struct far_entry *e = container_of(pos, struct far_entry, link);
 
-		if (e->what != FAR_PRESENT)
+		if (!is_listed(d, e))
 			continue;
 		l->at[l->count].ino = graft_shown_ino(d->owner->far->graft, e->attr.st_dev, e->attr.st_ino);
 		l->at[l->count].type = e->attr.st_mode & S_IFMT;

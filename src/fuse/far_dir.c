@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A directory that changes all the time is listed as it was when the last of so many fetches ended. */
+/* Listings that are not found when they have come, for lack of memory. */
 #define FETCHES_MAX 3
 
 /* fi->fh; it reads one listing from its first entry to its last, whatever happens meanwhile. */
@@ -54,8 +54,7 @@ static void listed(struct far_op *op)
 		far_op_finish(op, d->error);
 		return;
 	}
-	if (may_list(d) ||
-	    (d && op->fetch && d->fetched_for == op->fetch && (d->complete || last) && !d->fetching)) {
+	if (may_list(d) || (d && op->fetch && d->fetched_for == op->fetch && d->whole && !d->fetching)) {
 		l = far_listing_of(d);
 		if (l && r->listing)
 			far_listing_unref(r->listing);

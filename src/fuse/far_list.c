@@ -26,6 +26,7 @@ static void ended(struct far_dir *d, int error, bool whole)
 {
 	d->fetching = false;
 	d->error = error;
+	d->whole = !error && whole && !d->cleared;
 	if (!error && whole && !d->disturbed) {
 		drop_unlisted(d);
 		d->complete = true;
@@ -123,7 +124,7 @@ static int begin(struct far_node *dir, bool ahead)
 		return 0;
 	d->fetching = true;
 	d->ahead = ahead;
-	d->disturbed = false;
+	d->disturbed = d->cleared = d->whole = false;
 	d->round++;
 	d->fetched_for++;
 	rc = ask(dir, 0);

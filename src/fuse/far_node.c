@@ -287,7 +287,7 @@ void far_node_watch(struct far_node *n, uint32_t watch)
 	/* What was had without it may have changed unheard. */
 	far_forget_attributes(n);
 	if (n->dir)
-		far_dir_clear(n->dir);
+		far_dir_doubt(n->dir);
 	n->watch = watch && !index_add(&n->far->watches, &n->by_watch, watch_hash(watch)) ? watch : 0;
 }
 

@@ -142,7 +142,9 @@ struct far_dir {
 	unsigned int unknown;
 	bool complete;		     /* a name that is not listed is absent */
 	bool fetching;		     /* READDIR is under way */
-	bool disturbed;		     /* more changed since it began than was kept track of */
+	bool disturbed;		     /* since it began, changes may have gone unheard */
+	bool cleared;		     /* the same, of what it had brought */
+	bool whole;		     /* the latest got to the end with all it brought */
 	bool ahead;		     /* only the beginning is wanted, */
 	bool asked_ahead;	     /* and that was done once */
 	uint64_t fetched_for;	     /* the number of the latest fetch */
@@ -170,8 +172,11 @@ struct far_listing {
 
 /* Makes it, without entries, if there is none. NULL: no memory. Marks it used. */
 struct far_dir *far_dir_get(struct far_node *n);
-/* Forgets what is in it, or all of it. */
+/* Forgets what is in it. */
 void far_dir_clear(struct far_dir *d);
+/* Believes nothing that is in it; what a fetch under way has brought so far is kept for who waits for it. */
+void far_dir_doubt(struct far_dir *d);
+/* Forgets all of it. */
 void far_dir_free(struct far_dir *d);
 /* Frees what was not used for long, down to the limit, except `keep`. */
 void far_dirs_trim(struct far *far, const struct far_dir *keep);

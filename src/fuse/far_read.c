@@ -180,7 +180,7 @@ static bool is_heard(const struct far_file *f)
 	return !f->live && (n->watch || (n->place && n->place->watch));
 }
 
-/* -EAGAIN with *ret_wait: not here yet. Else how many bytes, or -errno. */
+/* -EAGAIN with *ret_wait: not here yet. Else how many bytes, or -errno, which may be -EAGAIN too. */
 static ssize_t collect(struct far_file *f, char *out, size_t size, uint64_t offset,
 		       struct far_piece **ret_wait)
 {
@@ -235,7 +235,7 @@ static void try_read(struct far_op *op)
 	struct far_piece *wait = NULL;
 	ssize_t n = op->far->ended ? -ESHUTDOWN : collect(f, op->data, op->number, (uint64_t)op->off, &wait);
 
-	if (n == -EAGAIN) {
+	if (wait) {
 		far_op_wait(op, &wait->waiting, try_read);
 		return;
 	}
@@ -254,7 +254,8 @@ void far_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 	struct far_file *f = far_file(fi);
 	struct far_piece *wait = NULL;
 	struct far_op *op;
-	ssize_t n = -EAGAIN;
+	bool known = false;
+	ssize_t n = 0;
 	char *out;
 
 	if (size > FILE_READ_MAX)
@@ -265,16 +266,18 @@ void far_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 		return;
 	}
 	core_lock();
-	if (f->far->ended)
+	if (f->far->ended) {
+		known = true;
 		n = -ESHUTDOWN;
-	else if (is_heard(f)) {
+	} else if (is_heard(f)) {
 		note_sequence(f, (uint64_t)off, size);
 		n = collect(f, out, size, (uint64_t)off, &wait);
+		known = !wait;
 		if (!f->content)
 			fetch_ahead(f);
 	}
 	core_unlock();
-	if (n != -EAGAIN) {
+	if (known) {
 		if (n < 0)
 			fuse_reply_err(req, (int)-n);
 		else

@@ -1,8 +1,9 @@
-# The program that shows one directory as fs/ does, for tests/graft/run.
+# The program that shows one directory as fs/ does, for tests/graft, and the agent it has where it is --far.
 
-GRAFT_OBJECTS := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/fuse/graft*.c src/files/*.c) src/base/buf.c \
-                 src/fuse/passthrough.c src/fuse/amend.c src/fuse/bulk.c)
-
-$(BUILD)/mount_tree: tests/graft/mount_tree.c $(GRAFT_OBJECTS)
+$(BUILD)/mount_tree: tests/graft/mount_tree.c tests/graft/far_tree.c $(OBJECTS) $(BUILD)/mount_tree_agent
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(GRAFT_OBJECTS) $(PKG_LIBS)
+	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(PKG_LIBS)
+
+$(BUILD)/mount_tree_agent: tests/graft/tree_agent.c $(AGENT_HOST_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(AGENT_HOST_OBJECTS)

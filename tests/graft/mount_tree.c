@@ -1,9 +1,12 @@
 /*
- * mount_tree DIRECTORY MOUNTPOINT: shows a directory as fs/ does, and nothing else around it.
+ * mount_tree [--far] DIRECTORY MOUNTPOINT: shows a directory as fs/ does, and nothing else around it;
+ * --far: by an agent, the connection to which SIGUSR2 cuts.
  * PASSTHROUGH=off in the environment: the kernel asks for all data.
  * Says "ready" on stdout once mounted, "down" when SIGUSR1 ended the sandbox; ends when unmounted.
  */
+#include "far_tree.h"
 #include "fuse/amend.h"
+#include "fuse/far_stale.h"
 #include "fuse/graft.h"
 #include "fuse/passthrough.h"
 
@@ -20,6 +23,7 @@
 #include <unistd.h>
 
 static struct graft *graft;
+static bool far;
 
 static struct graft_node *node(fuse_req_t req, fuse_ino_t ino)
 {
@@ -30,13 +34,17 @@ static struct graft_node *node(fuse_req_t req, fuse_ino_t ino)
 	return n;
 }
 
+/* Reached by descriptors, or by an agent. */
+#define FS(op, node) (graft_is_far(node) ? far_##op : graft_##op)
+#define OPEN(op, fi) ((fi)->fh & FAR_BIT ? far_##op : graft_##op)
+
 /* An operation on one node, its further arguments given as they are. */
 #define ON(op, params, ...)                                                                                  \
 	static void on_##op params                                                                           \
 	{                                                                                                    \
 		struct graft_node *n = node(req, ino);                                                       \
 		if (n)                                                                                       \
-			graft_##op(__VA_ARGS__);                                                             \
+			FS(op, n)(__VA_ARGS__);                                                              \
 	}
 
 ON(lookup, (fuse_req_t req, fuse_ino_t ino, const char *name), req, n, name)
@@ -64,7 +72,7 @@ static void on_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newdir, const cha
 	struct graft_node *n = node(req, ino), *dir = n ? node(req, newdir) : NULL;
 
 	if (dir)
-		graft_link(req, n, dir, newname);
+		FS(link, n)(req, n, dir, newname);
 }
 
 static void on_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino_t newdir,
@@ -73,7 +81,7 @@ static void on_rename(fuse_req_t req, fuse_ino_t dir, const char *name, fuse_ino
 	struct graft_node *from = node(req, dir), *to = from ? node(req, newdir) : NULL;
 
 	if (to)
-		graft_rename(req, from, name, to, newname, flags);
+		FS(rename, from)(req, from, name, to, newname, flags);
 }
 
 static void on_init(void *userdata, struct fuse_conn_info *conn)
@@ -100,33 +108,33 @@ static void on_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_read(req, size, off, fi);
+	OPEN(read, fi)(req, size, off, fi);
 }
 
 static void on_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off,
 			 struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_write_buf(req, in, off, fi);
+	OPEN(write_buf, fi)(req, in, off, fi);
 }
 
 static void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_fsync(req, datasync, fi);
+	OPEN(fsync, fi)(req, datasync, fi);
 }
 
 static void on_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
 			 struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_fallocate(req, mode, off, len, fi);
+	OPEN(fallocate, fi)(req, mode, off, len, fi);
 }
 
 static void on_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_lseek(req, off, whence, fi);
+	OPEN(lseek, fi)(req, off, whence, fi);
 }
 
 static void on_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *in,
@@ -135,14 +143,14 @@ static void on_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, 
 {
 	(void)ino_in;
 	(void)ino_out;
-	graft_copy_file_range(req, in, off_in, out, off_out, len, flags);
+	OPEN(copy_file_range, in)(req, in, off_in, out, off_out, len, flags);
 }
 
 static void on_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
 	if (fi->fh)
-		graft_readdir(req, size, off, fi, false);
+		OPEN(readdir, fi)(req, size, off, fi, false);
 	else
 		fuse_reply_err(req, ESHUTDOWN);
 }
@@ -151,7 +159,7 @@ static void on_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 {
 	(void)ino;
 	if (fi->fh)
-		graft_readdir(req, size, off, fi, true);
+		OPEN(readdir, fi)(req, size, off, fi, true);
 	else
 		fuse_reply_err(req, ESHUTDOWN);
 }
@@ -159,7 +167,7 @@ static void on_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	graft_release(req, fi);
+	OPEN(release, fi)(req, fi);
 }
 
 /* The root of a real mount is no sandbox's and can always be opened: so can this one, with nothing in it. */
@@ -172,7 +180,7 @@ static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	if (n && ino == FUSE_ROOT_ID && down)
 		fuse_reply_attr(req, &(struct stat){.st_mode = S_IFDIR | 0755, .st_nlink = 2}, 0);
 	else if (n)
-		graft_getattr(req, n, fi);
+		FS(getattr, n)(req, n, fi);
 }
 
 static void on_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -182,14 +190,14 @@ static void on_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	if (n && ino == FUSE_ROOT_ID && down)
 		fuse_reply_open(req, fi);
 	else if (n)
-		graft_opendir(req, n, fi);
+		FS(opendir, n)(req, n, fi);
 }
 
 static void on_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
 	if (fi->fh)
-		graft_releasedir(req, fi);
+		OPEN(releasedir, fi)(req, fi);
 	else
 		fuse_reply_err(req, 0);
 }
@@ -234,9 +242,13 @@ static void *shut_down_on_signal(void *signals)
 {
 	int number;
 
-	sigwait(signals, &number);
+	while (sigwait(signals, &number) == 0 && number == SIGUSR2)
+		far_tree_cut();
 	down = true;
-	graft_shutdown(graft);
+	if (far)
+		far_tree_end();
+	else
+		graft_shutdown(graft);
 	puts("down");
 	fflush(stdout);
 	return NULL;
@@ -270,6 +282,9 @@ int main(int argc, char **argv)
 	sigset_t signals;
 	int fd, r;
 
+	far = argc > 1 && strcmp(argv[1], "--far") == 0;
+	argc -= far;
+	argv += far;
 	if (argc != 3 || (fd = open(argv[1], O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
 		return 2;
 	getrlimit(RLIMIT_NOFILE, &files);
@@ -278,18 +293,23 @@ int main(int argc, char **argv)
 	umask(0);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGUSR1);
+	sigaddset(&signals, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	fuse_opt_add_arg(&args, "mount_tree");
 	fuse_opt_add_arg(&args, "-onodev,nosuid,default_permissions,fsname=mount_tree");
-	graft = graft_new(fd, 1, FUSE_ROOT_ID);
+	graft = far ? far_tree_open(argv[1], FUSE_ROOT_ID) : graft_new(fd, 1, FUSE_ROOT_ID);
 	session = graft ? fuse_session_new(&args, &ops, sizeof(ops), NULL) : NULL;
 	if (!session || fuse_set_signal_handlers(session) != 0)
 		return 2;
 	pthread_create(&thread, NULL, shut_down_on_signal, &signals);
+	far_stale_begin(session);
 	r = serve(session, argv[2]);
+	far_stale_end();
 	pthread_cancel(thread);
 	pthread_join(thread, NULL);
 	fuse_remove_signal_handlers(session);
+	if (far)
+		far_tree_close();
 	fuse_session_destroy(session);
 	graft_forget_all();
 	graft_unref(graft);

@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# A tree behind an agent, the connection to which is lost again and again.
+
+GRAFT=--far
+load helpers
+
+# cut_often: until the end of the test, or heal.
+cut_often() {
+	while kill -USR2 "$SERVER" 2>/dev/null; do
+		sleep 0.0"$((RANDOM % 10))"
+	done 3>&- &
+	BACKGROUND=$!
+}
+
+heal() {
+	kill "$BACKGROUND"
+	BACKGROUND=
+}
+
+@test "a connection lost in mid-write: every byte arrives, once and in its place" {
+	cut_often
+	timeout 100 "$PYTHON" - "$M" <<-'END'
+		import os, random, sys
+		os.chdir(sys.argv[1])
+		rng = random.Random(7)
+		whole = rng.randbytes(16 << 20)
+		fd = os.open("whole", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+		at = 0
+		while at < len(whole):
+		    at += os.write(fd, whole[at:at + rng.choice([1, 4096, 70000, 131072])])
+		for _ in range(200):
+		    at = rng.randrange(len(whole) - 5000)
+		    os.pwrite(fd, whole[at:at + 5000], at)
+		os.fsync(fd)
+		assert os.pread(fd, 1 << 20, 5 << 20) == whole[5 << 20:6 << 20]
+		os.close(fd)
+		assert open("whole", "rb").read() == whole
+		with open("log", "ab", buffering=0) as log:
+		    for n in range(500):
+		        log.write(b"%06d\n" % n)
+		open(os.environ["T"] + "/want", "wb").write(whole)
+	END
+	heal
+	cmp "$T/want" "$TREE/whole"
+	same "$(seq -f %06g 0 499)" "$(cat "$TREE/log")"
+}
+
+@test "a connection lost in mid-request: names are made, moved and removed once" {
+	cut_often
+	timeout 100 "$PYTHON" - "$M" <<-'END'
+		import os, sys
+		os.chdir(sys.argv[1])
+		for n in range(150):  # done twice, each of these would fail
+		    os.mkdir(f"d{n}")
+		    os.close(os.open(f"d{n}/f", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+		    os.link(f"d{n}/f", f"d{n}/g")
+		    os.rename(f"d{n}/f", f"d{n}/h")
+		    os.symlink("h", f"d{n}/s")
+		    assert sorted(os.listdir(f"d{n}")) == ["g", "h", "s"]
+		    assert os.stat(f"d{n}/s").st_nlink == 2
+		    os.unlink(f"d{n}/g")
+		    if n % 2:
+		        for name in "h", "s":
+		            os.unlink(f"d{n}/{name}")
+		        os.rmdir(f"d{n}")
+	END
+	heal
+	same 75 "$(find "$TREE" -maxdepth 1 -name 'd*' | wc -l)"
+	same 75 "$(find "$TREE" -name h | wc -l)"
+}
+
+@test "a connection lost in mid-read: readers of large files and of listings notice nothing" {
+	head -c 24000000 /dev/urandom >"$TREE/large"
+	mkdir "$TREE/many"
+	seq -f "$TREE/many/%05g" 3000 | xargs touch
+	cut_often
+	local n
+	for n in 1 2 3; do
+		cmp "$TREE/large" "$M/large"
+		same 3000 "$(find "$M/many" -type f | wc -l)"
+	done
+	heal
+}
+
+@test "what a lost connection did not tell is not believed" {
+	echo before >"$TREE/f"
+	same before "$(cat "$M/f")"
+	local n
+	for n in $(seq 50); do
+		stat "$M/f" >/dev/null
+		kill -USR2 "$SERVER"
+		echo "after $n" >"$TREE/f"
+		reads() { [ "after $n" = "$(cat "$M/f")" ]; }
+		for _ in {1..200}; do ! reads || break; done
+		reads
+	done
+}
