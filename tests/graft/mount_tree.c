@@ -297,6 +297,8 @@ int main(int argc, char **argv)
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 	fuse_opt_add_arg(&args, "mount_tree");
 	fuse_opt_add_arg(&args, "-onodev,nosuid,default_permissions,fsname=mount_tree");
+	if (far)
+		close(fd);
 	graft = far ? far_tree_open(argv[1], FUSE_ROOT_ID) : graft_new(fd, 1, FUSE_ROOT_ID);
 	session = graft ? fuse_session_new(&args, &ops, sizeof(ops), NULL) : NULL;
 	if (!session || fuse_set_signal_handlers(session) != 0)

@@ -107,6 +107,7 @@ load helpers
 }
 
 @test "files without a name: O_TMPFILE, named later or never" {
+	[ -z "$GRAFT" ] || skip "there is no request for it"
 	"$PYTHON" - "$M" <<-'END'
 		import errno, os, sys
 		os.chdir(sys.argv[1])
@@ -128,7 +129,7 @@ load helpers
 }
 
 passes() { # whether open files are read without the server
-	[ "$(id -u)" = 0 ] && [ "${PASSTHROUGH:-}" != off ] && [ "$(printf '%s\n' 6.9 "$(uname -r)" | sort -V | head -n 1)" = 6.9 ]
+	[ -z "$GRAFT" ] && [ "$(id -u)" = 0 ] && [ "${PASSTHROUGH:-}" != off ] && [ "$(printf '%s\n' 6.9 "$(uname -r)" | sort -V | head -n 1)" = 6.9 ]
 }
 
 @test "root's files pass: a server that stands still does not matter to who reads and maps" {
