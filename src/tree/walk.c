@@ -166,7 +166,7 @@ int tree_lookup(const struct spot *dir, const char *name, struct spot *ret)
 	if (!tree_is_directory(dir))
 		return -ENOTDIR;
 	for (unsigned i = 2; i <= f->count; i++) {
-		if (f->parent[i] == dir->row && strcmp(f->node[i]->name, name) == 0) {
+		if (f->parent[i] == dir->row && name[0] && strcmp(f->node[i]->name, name) == 0) {
 			*ret = spot_at(dir->object, i, dir->by_id);
 			return 0;
 		}
