@@ -61,6 +61,8 @@ static void put_processes(cJSON *o, const struct sandbox *s)
 	cJSON_AddNumberToObject(o, "exec_completed_ok", (double)s->succeeded);
 	cJSON_AddNumberToObject(o, "exec_completed_nonzero", (double)s->nonzero);
 	cJSON_AddNumberToObject(o, "exec_failures", (double)s->failures);
+	if (s->files)
+		cJSON_AddNumberToObject(o, "file_requests", (double)file_calls_count(s->files));
 	cJSON_AddItemToObject(o, "full", full);
 }
 
