@@ -59,6 +59,7 @@ int tell_entries(struct file_work *w)
 	uint64_t until = clock_ms() + LISTING_BUDGET_MS;
 	struct files_entry found;
 	struct files_list *list;
+	unsigned count = 0;
 	bool full = false;
 	int rc, more = 1;
 
@@ -71,7 +72,7 @@ int tell_entries(struct file_work *w)
 		rc = put(w, &found, &full);
 		if (!full)
 			files_list_skip(list);
-		full = full || (w->rest.len && clock_ms() >= until);
+		full = full || (++count >= LISTING_LEAST && w->rest.len && clock_ms() >= until);
 	}
 	w->reply.flag = more == 0;
 	if (rc || more <= 0)

@@ -17,6 +17,7 @@ struct files_list;
 #define NOTICES_MAX	  32768u /* in one go; a sandbox that makes more is not heard in detail */
 #define FILES_BUDGET_MS	  4u	 /* of a round; then the processes have their turn */
 #define LISTING_BUDGET_MS 10u	 /* of one answer */
+#define LISTING_LEAST	  256u	 /* entries that are looked at however long that takes */
 #define HANDLE_BUCKETS	  1024u
 #define WATCH_BUCKETS	  1024u
 

@@ -118,8 +118,14 @@ static int on_named(struct far_op *op, struct file_reply *reply)
 
 	if (reply && op->other && !op->other->stale && (!op->error || op->error == -ENOENT))
 		far_learn(op->other, op->name, reply);
-	if (!op->error && !far_node_is(n, &reply->attr))
+	/* Replaced between two requests of one look at its name: what the first said was true then. */
+	if (!op->error && !far_node_is(n, &reply->attr)) {
+		if (n->type == S_IFREG && far_node_is(n, &n->attr)) {
+			finish_attr(op, &n->attr);
+			return 0;
+		}
 		op->error = -ESTALE;
+	}
 	if (op->error == -ENOENT)
 		op->error = -ESTALE; /* this name; the kernel looks whether there is another */
 	if (op->error)
