@@ -71,6 +71,18 @@ setup() {
 	df "$W" >/dev/null
 }
 
+@test "setuid bits go when a file is written to, as on the disk below" {
+	local f
+	for f in "$T/f" "$W/f"; do
+		echo text >"$f"
+		chmod 6755 "$f"
+		echo more >>"$f"
+		chmod u+s "$f"
+		echo over >"$f"
+	done
+	same "$(stat -c %a "$T/f")" "$(stat -c %a "$W/f")"
+}
+
 @test "append, seek, overwrite in the middle" {
 	echo one >"$W/f"
 	echo two >>"$W/f"
