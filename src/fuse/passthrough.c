@@ -19,7 +19,7 @@ static struct {
 	struct fuse_session *session;
 	char mountpoint[PATH_MAX];
 	bool wanted;
-	atomic_bool on;
+	atomic_bool on, over;
 } through;
 
 void passthrough_begin(struct fuse_session *session, const char *mountpoint, bool wanted)
@@ -52,6 +52,11 @@ static void name_backing(struct fuse_file_info *fi, int32_t id)
 	(void)fi;
 	amend_backing(id);
 #endif
+}
+
+void passthrough_end(void)
+{
+	through.over = true;
 }
 
 /* --- Backing files --- */
@@ -151,7 +156,7 @@ static void *touch_all(void *arg)
 
 void passthrough_revoke(fuse_ino_t *numbers, size_t count)
 {
-	struct revocation *r = count && *through.mountpoint ? malloc(sizeof *r) : NULL;
+	struct revocation *r = count && *through.mountpoint && !through.over ? malloc(sizeof *r) : NULL;
 	pthread_t thread;
 
 	if (r) {

@@ -16,6 +16,8 @@
 
 /* Before the session runs. `mountpoint` is kept; NULL: open files cannot be revoked. */
 void passthrough_begin(struct fuse_session *session, const char *mountpoint, bool wanted);
+/* Nobody answers the kernel any more: there is nothing to be asked. */
+void passthrough_end(void);
 /* From the init operation. */
 void passthrough_init(struct fuse_conn_info *conn);
 

@@ -152,6 +152,7 @@ int serve_run(void)
 		fuse_loop_cfg_destroy(config);
 	}
 	serving.running = false;
+	passthrough_end();
 	return rc < 0 ? rc : 0;
 }
 
@@ -169,6 +170,7 @@ void serve_stop(void)
 	if (serving.stopping || !serving.session)
 		return;
 	serving.stopping = true;
+	passthrough_end();
 	fuse_session_exit(serving.session);
 	/* Detached: programs that still have files open see errors, and nobody new comes in. */
 	fuse_session_unmount(serving.session);
