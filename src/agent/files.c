@@ -226,7 +226,7 @@ static void watch(struct file_work *w)
 	const struct file_request *q = w->q;
 
 	if (q->op != FILE_GETATTR) {
-		w->reply.watch = files_watch(w->a, w->handle);
+		w->reply.watch = w->handle ? files_watch(w->a, w->handle) : 0;
 		return;
 	}
 	for (uint32_t i = 0; i < q->handle_count; i++) {
