@@ -185,6 +185,8 @@ static void dispatch(struct stand_in *s, const struct frame *f)
 		stand_in_tell_number(s, MSG_PONG, 0, 0, 0, get_u64(&r), NULL, 0);
 	else if (f->type == MSG_FILE)
 		refuse_file(s, f->id);
+	else if (f->type == MSG_PROGRAMS) /* and none to look for programs: bin/ is empty */
+		stand_in_tell(s, &(struct frame){.type = MSG_PROGRAM_NAMES, .id = f->id});
 	else if ((c = find(s, f->id)))
 		dispatch_command(c, f);
 }
