@@ -1,15 +1,8 @@
 /* fs/ far away: what the agent notices. */
 #include "channel/file_protocol.h"
 #include "fuse/far_file.h"
-#include "fuse/far_stale.h"
 
 #include <errno.h>
-
-static void drop_data(struct far_node *n)
-{
-	far_stale(n);
-	far_drop_data(n);
-}
 
 /* A regular file that somebody in the sandbox may have written to, or given away. */
 static void file_changed(struct far_node *n, const struct file_changed *c)
@@ -21,7 +14,7 @@ static void file_changed(struct far_node *n, const struct file_changed *c)
 		return;
 	n->ours = false;
 	if (c->what & FILE_CHANGED_DATA)
-		drop_data(n);
+		far_drop_data(n);
 }
 
 static void name_changed(struct far_node *dir, const struct file_changed *c)
@@ -46,11 +39,11 @@ static void unheard(struct far_node *n)
 
 			if (e->node) {
 				e->node->ours = false;
-				drop_data(e->node);
+				far_drop_data(e->node);
 			}
 		}
 	n->ours = false;
-	drop_data(n);
+	far_drop_data(n);
 	far_node_watch(n, 0);
 }
 

@@ -3,7 +3,6 @@
 
 #include "core/backend.h"
 #include "fuse/far_names.h"
-#include "fuse/far_stale.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,16 +139,6 @@ static void undo_open(struct far_op *op)
 		file_close(op->opened);
 }
 
-static void settled(struct far_op *op)
-{
-	struct list *wait = op->fi.keep_cache ? NULL : far_stale_settle(op->node);
-
-	if (wait)
-		far_op_wait(op, wait, settled);
-	else
-		far_op_finish(op, 0);
-}
-
 static int on_open(struct far_op *op, struct file_reply *reply)
 {
 	struct far_node *n = op->node;
@@ -173,7 +162,7 @@ static int on_open(struct far_op *op, struct file_reply *reply)
 	take_attributes(n, reply);
 	keep_content(f, reply);
 	set_modes(f, &op->fi, &reply->attr);
-	settled(op);
+	far_op_finish(op, 0);
 	return 0;
 }
 

@@ -96,7 +96,6 @@ struct graft *far_new(struct sandbox *s, uint64_t key, fuse_ino_t root_ino)
 	list_init(&root->files);
 	list_init(&root->flushing);
 	list_init(&root->room);
-	list_init(&root->stale_pages);
 	root->node = graft_root(g);
 	root->node->far = root;
 	g->far_node_gone = far_node_gone;
@@ -129,7 +128,6 @@ void far_node_unref(struct far_node *n)
 	if (n->entry)
 		n->entry->node = NULL;
 	release(n);
-	list_remove(&n->stale_pages);
 	if (n->watch)
 		index_remove(&n->far->watches, &n->by_watch);
 	if (n->place)
@@ -183,7 +181,6 @@ static struct far_node *node_new(struct far_node *dir, struct graft_node *node, 
 	list_init(&n->files);
 	list_init(&n->flushing);
 	list_init(&n->room);
-	list_init(&n->stale_pages);
 	return n;
 }
 

@@ -57,15 +57,14 @@ struct far_node {
 	uint32_t watch; /* the agent's number; 0: it does not watch */
 
 	/* --- Of regular files --- */
-	struct list flushing;	 /* far_op that wait for changes */
-	uint64_t given, done;	 /* changes sent without waiting for their answer, and their answers */
-	uint64_t changing;	 /* bytes of data of those under way */
-	struct list room;	 /* far_op that wait for fewer */
-	int error;		 /* the first failure of one of those that nobody was told of yet */
-	bool ours;		 /* made through this mount: its owner is the agent's user */
-	struct stat attr;	 /* as the agent said last, with later changes of ours */
-	struct list stale_pages; /* while the kernel is to be told to drop them */
-	struct stat pages;	 /* what it was when the kernel began to keep its pages */
+	struct list flushing; /* far_op that wait for changes */
+	uint64_t given, done; /* changes sent without waiting for their answer, and their answers */
+	uint64_t changing;    /* bytes of data of those under way */
+	struct list room;     /* far_op that wait for fewer */
+	int error;	      /* the first failure of one of those that nobody was told of yet */
+	bool ours;	      /* made through this mount: its owner is the agent's user */
+	struct stat attr;     /* as the agent said last, with later changes of ours */
+	struct stat pages;    /* what it was when the kernel began to keep its pages */
 	bool has_pages;
 };
 

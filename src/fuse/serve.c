@@ -4,7 +4,6 @@
 #include "base/loop.h"
 #include "core/waiter.h"
 #include "fuse/amend.h"
-#include "fuse/far_stale.h"
 #include "fuse/ops.h"
 #include "fuse/passthrough.h"
 
@@ -121,8 +120,7 @@ int serve_mount(const struct serve_options *options, struct error *err)
 	if (rc)
 		return error_errno(err, -rc, "MOUNT_FAILED", "libfuse takes no hooks");
 	passthrough_begin(serving.session, options->mountpoint, options->passthrough);
-	rc = far_stale_begin(serving.session);
-	return rc ? error_errno(err, -rc, "NO_THREAD", "no thread can be made") : 0;
+	return 0;
 }
 
 /* --- Serving --- */
@@ -184,7 +182,6 @@ void serve_end(void)
 		return;
 	if (!serving.stopping)
 		fuse_session_unmount(serving.session);
-	far_stale_end();
 	fuse_session_destroy(serving.session);
 	ops_files_end();
 	graft_forget_all();

@@ -6,7 +6,6 @@
  */
 #include "far_tree.h"
 #include "fuse/amend.h"
-#include "fuse/far_stale.h"
 #include "fuse/graft.h"
 #include "fuse/passthrough.h"
 
@@ -304,9 +303,7 @@ int main(int argc, char **argv)
 	if (!session || fuse_set_signal_handlers(session) != 0)
 		return 2;
 	pthread_create(&thread, NULL, shut_down_on_signal, &signals);
-	far_stale_begin(session);
 	r = serve(session, argv[2]);
-	far_stale_end();
 	pthread_cancel(thread);
 	pthread_join(thread, NULL);
 	fuse_remove_signal_handlers(session);
