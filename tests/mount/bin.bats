@@ -27,14 +27,14 @@ here() {
 }
 
 @test "a program is run by its name, with its arguments and no options of ours" {
-	same box "$(here "$B/bin/uname" -n </dev/null)"
+	same "$(inside 'uname -n')" "$(here "$B/bin/uname" -n </dev/null)"
 	same --twice "$(here "$B/bin/printf" %s --twice </dev/null)"
 	same 'a line' "$(echo 'a line' | here "$B/bin/cat")"
 	status=0
 	here "$B/bin/sh" -c 'exit 7' </dev/null || status=$?
 	same 7 "$status"
 	ln -s "$B/bin/uname" "$T/other-name"
-	same box "$(here "$T/other-name" -n </dev/null)"
+	same "$(inside 'uname -n')" "$(here "$T/other-name" -n </dev/null)"
 }
 
 @test "PATH: what is there comes from the sandbox, what is not from here" {
@@ -43,15 +43,18 @@ here() {
 		echo from here
 	SH
 	chmod +x "$T/only-here"
-	same $'box\nfrom here' "$(here bash -c 'PATH=$B/bin:$T:$PATH; uname -n; only-here' </dev/null)"
+	local name
+	name=$(inside 'uname -n')
+	same "$name"$'\nfrom here' "$(here bash -c 'PATH=$B/bin:$T:$PATH; uname -n; only-here' </dev/null)"
 	mkdir "$T/made"
 	printf 'all:\n\t@uname -n\n' >"$T/made/Makefile"
-	same box "$(cd "$T/made" && here bash -c 'PATH=$B/bin:$PATH; exec /usr/bin/make -s' </dev/null)"
+	same "$name" "$(cd "$T/made" && here bash -c 'PATH=$B/bin:$PATH; exec /usr/bin/make -s' </dev/null)"
 }
 
 @test "a program that is installed later is there at once" {
 	local i
 	mkdir "$S/two"
+	put "$S/two/config/cwd" /workspace
 	put "$S/two/config/env" "PATH=/workspace/bin:/usr/bin:/bin"
 	here "$S/two/run" mkdir /workspace/bin </dev/null
 	for i in {1..20}; do

@@ -132,7 +132,7 @@ nothing_left() {
 	mkdir "$T/work"
 	cd "$T/work"
 	printf 'SHELL = %s\n.SHELLFLAGS = sh -c\nall: a b\na b:\n\t@echo $@ in `pwd`\n' "$B/run" >Makefile
-	same $'a in /workspace\nb in /workspace' "$(here make -s -j2 </dev/null | sort)"
+	same "a in $HERE"$'\n'"b in $HERE" "$(here make -s -j2 </dev/null | sort)"
 	same 123 "$(echo 1 | status_of xargs "$B/run" false)"
 	touch x y
 	same 'x y' "$(here find . -name '[xy]' -exec "$B/run" basename {} \; </dev/null | sort | xargs)"
@@ -159,7 +159,7 @@ nothing_left() {
 	mkdir -p "$B/fs/workspace/deep/er"
 	(cd "$B/fs/workspace/deep/er" && same /workspace/deep/er "$(here "$B/run" pwd </dev/null)")
 	(cd "$B/fs" && same / "$(here ../run pwd </dev/null)")
-	(cd "$T" && same /workspace "$(here "$B/run" pwd </dev/null)")
+	(cd "$T" && same "$HERE" "$(here "$B/run" pwd </dev/null)")
 	(cd "$B/fs/workspace/deep" && same /tmp "$(here "$AVIATOFS" run "$B" --cwd /tmp pwd </dev/null)")
 	ln -s "$B/run" "$T/link"
 	same linked "$(here "$T/link" echo linked </dev/null)"
