@@ -361,7 +361,7 @@ cat'
 	box=$M/.ctl/sandboxes/$(ls "$M/.ctl/sandboxes")
 	[ "$(jq -r .function "$box/info" 2>/dev/null || grep -o '"function":	"f"' "$box/info")" ]
 	fails busy rmdir "$box"
-	same running "$(cat "$box/state")"
+	eventually 40 eval '[ "$(cat "$box/state")" = running ]'
 	put "$box/cmd" ': >go'
 	same '"x"' "$(timeout 60 cat <&5)"
 	exec 5>&-

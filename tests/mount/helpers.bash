@@ -65,8 +65,9 @@ daemon_pid() {
 	pgrep -o -f -- "^$AVIATOFS $SOURCE $M( |\$)"
 }
 
+# Not as long as one of its threads has something open, though its first may be a zombie already.
 gone() {
-	! kill -0 "$1" 2>/dev/null || grep -qs '^State:	Z' "/proc/$1/status"
+	! kill -0 "$1" 2>/dev/null || [ "$(grep -cs -e '^State:	Z' -e '^Threads:	[01]$' "/proc/$1/status")" = 2 ]
 }
 
 mount_down() {

@@ -34,7 +34,7 @@ READERS=(cat 'busybox cat' cp 'busybox cp' head 'busybox head' tail 'tail lines'
 
 # Readers of lines add or want a newline at the end; all our text files have one. A terminal is none of them.
 text_files() {
-	find "$M" -name fs -prune -o -type f -perm /400 ! -name events ! -name stats ! -name logs ! -name tty -print | sort
+	find "$M" \( -name fs -o -name bin \) -prune -o -type f -perm /400 ! -name events ! -name stats ! -name logs ! -name tty -print | sort
 }
 
 wrong_readers() {

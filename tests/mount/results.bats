@@ -8,7 +8,7 @@ slow_command() {
 	put "$B/cmd" 'echo one; while [ ! -e /tmp/go ]; do sleep 0.01; done; echo two; exit 5'
 }
 
-# Beside the slow command, without becoming the latest.
+# Beside the slow command. It becomes the latest: what is opened from now on is its own.
 let_go() {
 	mkdir "$B/proc/go"
 	put "$B/proc/go/cmd" 'touch /tmp/go'
@@ -119,7 +119,7 @@ let_go() {
 	for i in {1..8}; do
 		background cat "$B/wait" >"$T/wait$i"
 	done
-	eventually 40 eval '[ -e "$T/wait8" ]'
+	eventually 40 eval '[ "$(find /proc/[0-9]*/fd -lname "$B/wait" 2>/dev/null | wc -l)" = 8 ]'
 	same '' "$(cat "$T"/wait*)"
 	let_go
 	for i in {1..8}; do
