@@ -13,7 +13,7 @@ WERROR    ?=
 
 VERSION   := 0.1.0
 PACKAGES  := fuse3 libcjson libuv libseccomp libcurl libcrypto
-MODULES   := base client channel core tree fuse files rpc backend/local backend/aviato doctor
+MODULES   := base client channel core tree fuse fuse/graft fuse/far files rpc backend/local backend/aviato doctor
 
 WARNINGS  := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
 CPPFLAGS  += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc -DVERSION='"$(VERSION)"' \

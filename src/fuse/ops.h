@@ -4,8 +4,8 @@
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
 
-#include "fuse/far.h"
-#include "fuse/graft.h"
+#include "fuse/far/far.h"
+#include "fuse/graft/graft.h"
 #include "tree/handle.h"
 
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #include "fuse/ops.h"
 
 #include "fuse/bulk.h"
-#include "fuse/graft_index.h"
+#include "fuse/graft/index.h"
 #include "fuse/pending.h"
 #include "fuse/poll.h"
 #include "fuse/same_process.h"

@@ -1,7 +1,7 @@
 /* A directory served by an agent, on the other end of a connection that can be cut. */
 #pragma once
 
-#include "fuse/far.h"
+#include "fuse/far/far.h"
 
 /* Starts the agent beside this program and waits until it answers. NULL: it said why on stderr. */
 struct graft *far_tree_open(const char *directory, fuse_ino_t root);

@@ -6,7 +6,7 @@
  */
 #include "far_tree.h"
 #include "fuse/amend.h"
-#include "fuse/graft.h"
+#include "fuse/graft/graft.h"
 #include "fuse/passthrough.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Which files are one node to the kernel, how deep it believes them, and what becomes of them. */
-#include "fuse/graft_nodes.h"
+#include "fuse/graft/nodes.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* Grafts and open handles: references, and the end of a sandbox. */
-#include "fuse/graft_nodes.h"
+#include "fuse/graft/nodes.h"
 #include "files/list.h"
 #include "fuse/passthrough.h"
 

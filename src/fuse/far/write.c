@@ -8,7 +8,7 @@
  */
 #include "core/waiter.h"
 #include "core/backend.h"
-#include "fuse/far_file.h"
+#include "fuse/far/file.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* fs/: the data of open files. */
 #include "fuse/bulk.h"
-#include "fuse/graft.h"
-#include "fuse/graft_nodes.h"
+#include "fuse/graft/graft.h"
+#include "fuse/graft/nodes.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* fs/ far away: open directories. */
 #include "core/backend.h"
-#include "fuse/far_list.h"
-#include "fuse/far_names.h"
+#include "fuse/far/list.h"
+#include "fuse/far/names.h"
 
 #include <errno.h>
 #include <stdlib.h>

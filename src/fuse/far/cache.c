@@ -2,7 +2,7 @@
 #include "core/waiter.h"
 #include "base/loop.h"
 #include "core/sandbox.h"
-#include "fuse/far_node.h"
+#include "fuse/far/node.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* fs/: opening files, and how the kernel is to do I/O on them. */
 #include "files/data.h"
 #include "files/walk.h"
-#include "fuse/graft.h"
-#include "fuse/graft_ops.h"
+#include "fuse/graft/graft.h"
+#include "fuse/graft/ops.h"
 #include "fuse/passthrough.h"
 
 #include <errno.h>

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/list.h"
-#include "fuse/graft.h"
-#include "fuse/graft_index.h"
+#include "fuse/graft/graft.h"
+#include "fuse/graft/index.h"
 
 #include <pthread.h>
 
@@ -47,7 +47,7 @@ struct graft_node {
 
 	/*
 	 * How the kernel does I/O on a file that is open: on all opens through the same backing
-	 * file, or on all by asking us. It allows no mixture. See graft_open.c.
+	 * file, or on all by asking us. It allows no mixture. See graft/open.c.
 	 */
 	int32_t backing;	    /* 0: none */
 	unsigned int passed, plain; /* opens of either kind */

@@ -1,8 +1,8 @@
 /* fs/: listing directories. */
 #include "files/data.h"
 #include "files/list.h"
-#include "fuse/graft.h"
-#include "fuse/graft_ops.h"
+#include "fuse/graft/graft.h"
+#include "fuse/graft/ops.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* fs/ far away: names in directories. */
-#include "fuse/far_names.h"
+#include "fuse/far/names.h"
 
 #include "core/backend.h"
 #include "files/link.h"
-#include "fuse/far_list.h"
+#include "fuse/far/list.h"
 
 #include <errno.h>
 #include <string.h>

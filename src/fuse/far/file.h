@@ -1,7 +1,7 @@
 /* Open files that are far away, and changes of them nobody waits for at once. Core lock held throughout. */
 #pragma once
 
-#include "fuse/far_op.h"
+#include "fuse/far/op.h"
 
 /* A piece of a file, on its way or here. */
 struct far_piece {

@@ -3,9 +3,9 @@
 
 #include "base/list.h"
 #include "channel/file_calls.h"
-#include "fuse/far.h"
-#include "fuse/graft_index.h"
-#include "fuse/graft_nodes.h"
+#include "fuse/far/far.h"
+#include "fuse/graft/index.h"
+#include "fuse/graft/nodes.h"
 
 #include <limits.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 /* fs/ far away: what the agent notices. */
 #include "channel/file_protocol.h"
-#include "fuse/far_file.h"
+#include "fuse/far/file.h"
 
 #include <errno.h>
 

@@ -1,4 +1,4 @@
-#include "fuse/far_op.h"
+#include "fuse/far/op.h"
 
 #include "core/backend.h"
 

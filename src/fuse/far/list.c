@@ -1,8 +1,8 @@
 /* fs/ far away: fetching listings. Names come with attributes and link texts, as many as fit into a reply. */
 #include "core/waiter.h"
-#include "fuse/far_list.h"
+#include "fuse/far/list.h"
 
-#include "fuse/far_names.h"
+#include "fuse/far/names.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* fs/: names in directories. */
-#include "fuse/graft.h"
+#include "fuse/graft/graft.h"
 #include "files/attr.h"
 #include "files/link.h"
 #include "files/names.h"
 #include "files/walk.h"
-#include "fuse/graft_ops.h"
+#include "fuse/graft/ops.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* fs/: attributes of files, open or not. */
 #include "files/attr.h"
-#include "fuse/graft.h"
-#include "fuse/graft_ops.h"
+#include "fuse/graft/graft.h"
+#include "fuse/graft/ops.h"
 
 #include <errno.h>
 #include <limits.h>

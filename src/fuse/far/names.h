@@ -1,7 +1,7 @@
 /* What the files with far's operations share about names. */
 #pragma once
 
-#include "fuse/far_op.h"
+#include "fuse/far/op.h"
 
 /* The answer to a question about `name` in `dir` is remembered, also that it is absent. */
 void far_learn(struct far_node *dir, const char *name, const struct file_reply *reply);

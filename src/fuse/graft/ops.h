@@ -1,7 +1,7 @@
 /* What the files with graft's operations share. Called between graft_enter() and graft_leave(). */
 #pragma once
 
-#include "fuse/graft_nodes.h"
+#include "fuse/graft/nodes.h"
 
 /* The text a reader of the symlink `fd` in `dir` gets, into PATH_MAX bytes. Its length or -errno. */
 int graft_link_text(struct graft_node *dir, int fd, char *out);

@@ -1,8 +1,8 @@
 /* fs/ far away: opening, closing and syncing files. */
-#include "fuse/far_file.h"
+#include "fuse/far/file.h"
 
 #include "core/backend.h"
-#include "fuse/far_names.h"
+#include "fuse/far/names.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* fs/ far away: reading. Who reads in sequence finds the next megabytes here already. */
 #include "core/waiter.h"
 #include "core/backend.h"
-#include "fuse/far_file.h"
+#include "fuse/far/file.h"
 
 #include <errno.h>
 #include <stdlib.h>

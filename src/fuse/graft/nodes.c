@@ -1,4 +1,4 @@
-#include "fuse/graft_nodes.h"
+#include "fuse/graft/nodes.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* fs/ far away: attributes of files, open or not. */
 #include "core/backend.h"
 #include "files/link.h"
-#include "fuse/far_file.h"
-#include "fuse/far_names.h"
+#include "fuse/far/file.h"
+#include "fuse/far/names.h"
 
 #include <endian.h>
 #include <errno.h>

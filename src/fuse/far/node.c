@@ -1,8 +1,8 @@
 /* fs/ far away: nodes, and the handles the agent knows them by. */
-#include "fuse/far_node.h"
+#include "fuse/far/node.h"
 
 #include "core/sandbox.h"
-#include "fuse/far_op.h"
+#include "fuse/far/op.h"
 
 #include <errno.h>
 #include <stdlib.h>

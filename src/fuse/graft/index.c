@@ -1,4 +1,4 @@
-#include "fuse/graft_index.h"
+#include "fuse/graft/index.h"
 
 #include <errno.h>
 #include <pthread.h>

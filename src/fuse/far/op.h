@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/waiter.h"
-#include "fuse/far_node.h"
+#include "fuse/far/node.h"
 #include "fuse/interrupt.h"
 
 struct far_file;

@@ -1,13 +1,13 @@
 /*
  * fs/ of a sandbox whose files only its agent reaches.
  *
- * The operations of graft.h, by requests to the agent. None blocks its thread:
+ * The operations of graft/graft.h, by requests to the agent. None blocks its thread:
  * a request that needs an answer is parked, answered on the loop thread when the
  * answer comes, and answered EINTR when it is interrupted before.
  */
 #pragma once
 
-#include "fuse/graft.h"
+#include "fuse/graft/graft.h"
 
 struct sandbox;
 struct frame;

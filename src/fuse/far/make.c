@@ -1,7 +1,7 @@
 /* fs/ far away: making, moving and removing names. */
 #include "core/backend.h"
-#include "fuse/far_list.h"
-#include "fuse/far_names.h"
+#include "fuse/far/list.h"
+#include "fuse/far/names.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* fs/ far away: extended attributes. */
 #include "core/backend.h"
-#include "fuse/far_file.h"
-#include "fuse/far_op.h"
+#include "fuse/far/file.h"
+#include "fuse/far/op.h"
 
 #include <errno.h>
 #include <linux/limits.h>
