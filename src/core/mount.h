@@ -32,11 +32,6 @@ struct mount {
 	struct feed events;
 	struct session *strays; /* whose sandboxes were attached to and belong to no session; or NULL. Not
 				   listed */
-	/*
-	 * Set by the front: a directory of the tree has got a name otherwise than by mkdir. True when the
-	 * session's watchers will be woken once that is told.
-	 */
-	bool (*listing_changed)(struct object *directory);
 	time_t since;
 	bool ending;
 	unsigned living;	   /* sandboxes not yet removed or kept, listed or not */

@@ -28,7 +28,6 @@ static struct session *new_session(const char *name)
 	}
 	feed_init(&s->events, s->object.serial);
 	list_init(&s->closers);
-	list_init(&s->watchers);
 	list_init(&s->functions);
 	return s;
 }

@@ -15,12 +15,12 @@ struct session {
 	struct error error;
 	struct feed events;
 	struct counters totals;
-	bool closed; /* takes no new sandboxes */
+	bool closed;  /* takes no new sandboxes */
+	bool adopted; /* has got sandboxes that the kernel did not make */
 	/* ctl close: how many are still to end, how many could not be stopped, and which. */
 	unsigned closing, unstopped;
 	struct error close_error;
 	struct list closers;   /* who waits for that */
-	struct list watchers;  /* who waits for a listing that has changed to be told */
 	struct list functions; /* its remote functions, in the order of their serials; a reference to each */
 	unsigned function_count;
 };

@@ -136,6 +136,7 @@ static int move_here(struct session *s, struct sandbox *sandbox, const char *wan
 	if (!name)
 		return -err->code;
 	object_move(&sandbox->object, &s->object, name);
+	s->adopted = true;
 	COUNT(sandbox, sandboxes, 1);
 	event_sandbox(sandbox);
 	if (ops->renamed)
@@ -164,10 +165,5 @@ int session_adopt(struct session *s, const char *id, const char *name, struct li
 	if (sandbox_session(sandbox) != the_mount.strays)
 		return error_set(err, EBUSY, "IN_SESSION", "sandbox %s is %s/%s", id,
 				 sandbox_session_name(sandbox), sandbox_name(sandbox));
-	rc = move_here(s, sandbox, name, err);
-	if (rc || !the_mount.listing_changed || !the_mount.listing_changed(&s->object))
-		return rc;
-	/* Whoever wrote this is to see it in the next listing. */
-	*ret_wait = &s->watchers;
-	return -EAGAIN;
+	return move_here(s, sandbox, name, err);
 }

@@ -42,7 +42,7 @@ static bool try_opendir(struct request *r, struct pending *p)
 	if (rc == 0) {
 		r->fi.fh = 0;
 		r->fi.cache_readdir = !tree_attributes_change(&s) && !s.node->graft;
-		r->fi.keep_cache = r->fi.cache_readdir;
+		r->fi.keep_cache = r->fi.cache_readdir && tree_listing_lasts(&s);
 	}
 	core_unlock();
 	if (graft) {

@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "base/loop.h"
-#include "core/waiter.h"
 #include "fuse/amend.h"
 #include "fuse/ops.h"
 #include "fuse/passthrough.h"
@@ -36,30 +35,6 @@ static struct {
 	atomic_bool running;
 	uv_timer_t nudge;
 } serving;
-
-/* --- Telling the kernel --- */
-
-/* On the loop thread, without the lock: the kernel's answer may wait for requests of ours. */
-static void forget_listing(void *arg)
-{
-	struct object *directory = arg;
-	struct spot s = {.object = directory, .row = 1};
-
-	fuse_lowlevel_notify_inval_inode(serving.session, tree_number(&s), 0, 0);
-	core_lock();
-	if (directory->kind == OBJECT_SESSION)
-		core_wake(&((struct session *)directory)->watchers);
-	object_unref(directory);
-	core_unlock();
-}
-
-static bool listing_changed(struct object *directory)
-{
-	if (loop_post(forget_listing, directory))
-		return false;
-	object_ref(directory);
-	return true;
-}
 
 /* --- Mounting --- */
 
@@ -108,9 +83,6 @@ int serve_mount(const struct serve_options *options, struct error *err)
 	serving.session = fuse_session_new(options->fuse_args, &ops, sizeof ops, NULL);
 	if (!serving.session)
 		return error_set(err, EINVAL, "BAD_OPTION", "libfuse does not take these options");
-	core_lock();
-	the_mount.listing_changed = listing_changed;
-	core_unlock();
 	if (fuse_session_mount(serving.session, options->mountpoint) != 0) {
 		fuse_session_destroy(serving.session);
 		serving.session = NULL;

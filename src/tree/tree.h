@@ -62,6 +62,11 @@ int tree_attributes(const struct spot *s, struct stat *ret);
 bool tree_name_changes(const struct spot *s);
 bool tree_attributes_change(const struct spot *s);
 /*
+ * Whether a listing of a directory whose attributes do not change may be kept from one open to the next: the
+ * kernel knows of all that mkdir, rmdir and rename do, and of nothing else, as adopting a sandbox.
+ */
+bool tree_listing_lasts(const struct spot *s);
+/*
  * Whether each look-up is given a number, and so the kernel an inode, of its own: stdin, whose writers
  * must not lock each other out, and the output of whichever command is the latest.
  */

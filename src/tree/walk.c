@@ -420,6 +420,11 @@ bool tree_attributes_change(const struct spot *s)
 	return !tree_is_directory(s) || (s->node->children && s->node->children->come_and_go);
 }
 
+bool tree_listing_lasts(const struct spot *s)
+{
+	return s->object->kind != OBJECT_SESSION || !((const struct session *)s->object)->adopted;
+}
+
 bool tree_wants_fresh_number(const struct spot *s)
 {
 	/* A verb may have its writer wait: whoever comes next must not. */
