@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -139,11 +140,18 @@ struct revocation {
 	fuse_ino_t *numbers;
 };
 
+/*
+ * Who waits for an answer of ours while we are killed waits until the connection ends, which it does when
+ * nobody has the device open: so the thread that asks gives up its share of our descriptors first. If it
+ * cannot, it does not ask.
+ */
 static void *touch_all(void *arg)
 {
 	struct revocation *r = arg;
-	int mount = open(through.mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int mount = -1;
 
+	if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+		mount = open(through.mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (mount >= 0)
 		for (size_t i = 0; i < r->count; i++)
 			touch(mount, r->numbers[i]);

@@ -141,6 +141,29 @@ connected() {
 	same fresh "$(inside 'echo fresh')"
 }
 
+# When a sandbox ends a thread of the daemon asks the kernel for the files it reads without us, which asks the
+# daemon. Killed while that waits, the daemon must not be held by its own question.
+@test "the daemon is killed while it takes open files from a sandbox that died: it is gone" {
+	local_only 'files are passed through there'
+	as_root
+	local round pid
+	for round in $(seq 15); do
+		mkdir -p "$B"
+		inside 'echo up' >/dev/null
+		pid=$(daemon_pid)
+		python3 - "$B/fs/tmp" "$(agents)" "$pid" <<-'END'
+			import os, random, sys, time
+			files = [os.open("%s/%d" % (sys.argv[1], i), os.O_RDWR | os.O_CREAT) for i in range(500)]
+			os.kill(int(sys.argv[2]), 9)
+			time.sleep(random.random() * 0.2)
+			os.kill(int(sys.argv[3]), 9)
+		END
+		eventually 20 gone "$pid"
+		mount_up
+		rmdir "$B" 2>/dev/null || true # what the next mount makes of it is another test's
+	done
+}
+
 @test "agent and daemon are both killed: the next mount says so, and lets it be removed" {
 	local_only 'a remote sandbox outlives its agent, and gets another'
 	put "$B/cmd" 'echo before; sleep 1000'
