@@ -165,6 +165,20 @@ static void ask_handle(struct far_op *op)
 	far_op_call(op, &q);
 }
 
+/*
+ * Before a chown the kernel asks for capabilities, and then for the mode alone, whether there are bits to
+ * take away: while changes of a file of ours are on their way, what they will have made of it does for that.
+ * Nobody else asks for these two one behind the other (a write comes between).
+ */
+static bool is_for_chown(fuse_req_t req, struct far_node *n)
+{
+	bool is = n->giver && n->giver == fuse_req_ctx(req)->pid && n->ours && n->given != n->done &&
+		  !list_empty(&n->files) && !n->error && !n->far->ended;
+
+	n->giver = 0;
+	return is;
+}
+
 void far_getattr(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi)
 {
 	struct far_node *n = far_node(node);
@@ -175,6 +189,11 @@ void far_getattr(fuse_req_t req, struct graft_node *node, struct fuse_file_info 
 	(void)fi; /* a file that is open has a handle of its own */
 	core_lock();
 	known = far_attributes(n, &st) && shown(n, &st, &st) == 0;
+	if (is_for_chown(req, n) && !known) {
+		known = true;
+		st = n->attr;
+		far_show(n->far, &st);
+	}
 	core_unlock();
 	if (known) {
 		fuse_reply_attr(req, &st, 0);
@@ -314,6 +333,7 @@ void far_setattr(fuse_req_t req, struct graft_node *node, struct stat *attr, int
 
 	wanted(&q, attr, to_set);
 	core_lock();
+	n->giver = 0;
 	if (rides_along(n, &q))
 		done = ride_along(n, &q, &st) == 0;
 	core_unlock();

@@ -53,6 +53,7 @@ static void set_what(struct far_entry *e, enum far_what what)
 	d->unknown -= e->what == FAR_UNKNOWN;
 	d->unknown += what == FAR_UNKNOWN;
 	e->what = what;
+	e->identified = false;
 	outdate_listing(d);
 }
 
@@ -123,6 +124,8 @@ struct far_entry *far_entry_put(struct far_dir *d, const char *name, enum far_wh
 				const struct stat *st, const char *text, bool plain)
 {
 	struct far_entry *e = far_entry_find(d, name);
+	bool same = e && e->what == FAR_PRESENT && what == FAR_PRESENT && st &&
+		    e->attr.st_ino == st->st_ino && e->attr.st_dev == st->st_dev;
 
 	if (what == FAR_ABSENT && d->complete && !d->fetching) { /* it says so by not listing it */
 		if (e)
@@ -147,8 +150,9 @@ struct far_entry *far_entry_put(struct far_dir *d, const char *name, enum far_wh
 	set_what(e, what);
 	e->round = d->round;
 	set_text(e, what == FAR_PRESENT ? text : NULL);
-	e->plain = plain;
+	e->plain = plain || (e->plain && same);
 	e->has_attributes = false;
+	e->identified = what == FAR_PRESENT && st;
 	if (st)
 		fill_attributes(e, st);
 	e->news = news(d->owner->far);
@@ -195,6 +199,23 @@ bool far_entry_fresh(const struct far_entry *e)
 	return is_watched(e) || is_latest(e);
 }
 
+/*
+ * For a look-up of a directory it does to know which one it is: the kernel, which was given no time for its
+ * attributes, asks for those that it needs.
+ */
+static bool is_way_through(const struct far_entry *e)
+{
+	return e->what == FAR_PRESENT && e->identified && S_ISDIR(e->attr.st_mode) && e->dir->owner->watch &&
+	       !e->dir->owner->far->ended;
+}
+
+int far_dir_find(struct far_node *dir, const char *name, struct far_entry **ret)
+{
+	int rc = far_dir_know(dir, name, ret);
+
+	return rc == -EAGAIN && *ret && is_way_through(*ret) ? 0 : rc;
+}
+
 int far_dir_know(struct far_node *dir, const char *name, struct far_entry **ret)
 {
 	struct far_dir *d = dir->dir;
@@ -214,10 +235,17 @@ int far_dir_know(struct far_node *dir, const char *name, struct far_entry **ret)
 
 void far_forget_attributes(struct far_node *n)
 {
-	n->has_attr = n->plain = n->incapable = false;
+	n->has_attr = false;
 	n->allowed = 0;
 	if (n->entry)
-		n->entry->has_attributes = n->entry->plain = false;
+		n->entry->has_attributes = false;
+}
+
+void far_forget_xattrs(struct far_node *n)
+{
+	n->incapable = false;
+	if (n->entry)
+		n->entry->plain = false;
 }
 
 bool far_attributes(const struct far_node *n, struct stat *ret)
@@ -244,16 +272,13 @@ void far_set_attributes(struct far_node *n, const struct stat *st)
 		fill_attributes(n->entry, st);
 }
 
-void far_dir_changed(struct far_dir *d, const char *name, bool entry)
+void far_dir_changed(struct far_dir *d, const char *name, uint32_t what)
 {
+	bool entry = what & FILE_CHANGED_ENTRY;
 	struct far_entry *e;
 
 	if (entry) /* its own times and links */
 		far_forget_attributes(d->owner);
-	if (!name) {
-		far_dir_clear(d);
-		return;
-	}
 	e = far_entry_find(d, name);
 	if (!e && entry && (d->complete || d->fetching))
 		e = entry_new(d, name);
@@ -263,7 +288,8 @@ void far_dir_changed(struct far_dir *d, const char *name, bool entry)
 		return;
 	}
 	e->has_attributes = false;
-	e->plain = false;
+	if (far_xattrs_changed(what))
+		e->plain = false;
 	e->round = d->round;
 	if (entry) {
 		set_what(e, FAR_UNKNOWN);
@@ -303,7 +329,7 @@ void far_dir_clear(struct far_dir *d)
 	while (!list_empty(&d->order))
 		far_entry_drop(container_of(d->order.next, struct far_entry, link));
 	outdate_listing(d);
-	d->complete = false;
+	d->complete = d->begun = false;
 	d->disturbed = d->cleared = true;
 }
 
@@ -321,7 +347,7 @@ void far_dir_doubt(struct far_dir *d)
 			far_entry_drop(e);
 	}
 	outdate_listing(d);
-	d->complete = false;
+	d->complete = d->begun = false;
 	d->disturbed = true;
 }
 

@@ -10,6 +10,8 @@ static void file_changed(struct far_node *n, const struct file_changed *c)
 	bool own = c->what & FILE_CHANGED_OWN;
 
 	far_forget_attributes(n);
+	if (far_xattrs_changed(c->what))
+		far_forget_xattrs(n);
 	if (own)
 		return;
 	n->ours = false;
@@ -25,7 +27,7 @@ static void name_changed(struct far_node *dir, const struct file_changed *c)
 	if (e && e->node)
 		file_changed(e->node, c);
 	if (dir->dir)
-		far_dir_changed(dir->dir, c->name, entry);
+		far_dir_changed(dir->dir, c->name, c->what);
 	else if (entry)
 		far_forget_attributes(dir);
 }

@@ -40,6 +40,10 @@ static void free_if_done(struct far_file *f)
 	if (!f->closed || f->calls)
 		return;
 	far_release_handle(far, f->handle);
+	/* The agent hears that it was closed after being written to, and we of it: it is asked for in time.
+	 */
+	if (f->changed && n->node && n->place && n->place->has_handle && !far->ended)
+		far_look_aside(n->place, n->name);
 	list_remove(&f->link);
 	/* Found again by its name when it is needed. */
 	if (n->refs == 2 && list_empty(&n->files)) {
@@ -229,7 +233,9 @@ static int on_create(struct far_op *op, struct file_reply *reply)
 	far_drop_data(n);
 	/* Made by the agent's user just now: nobody can forbid that user what an owner may. */
 	n->ours = reply->attr.st_size == 0 && reply->attr.st_nlink == 1 && op->flags;
-	n->plain = n->ours && op->node->watch;
+	n->incapable = n->ours && op->node->watch;
+	if (n->entry && n->ours) /* an ACL it may have from its directory, and nothing else */
+		n->entry->plain = far_is_plain(op->node);
 	op->opened->live = !op->node->watch;
 	set_modes(op->opened, &op->fi, &reply->attr);
 	far_op_finish(op, 0);

@@ -25,6 +25,7 @@ struct far_file {
 	bool closed;
 	bool live; /* not watched, so nothing of it is kept: each read and write is the agent's */
 	bool writes, appends;
+	bool changed; /* something was written through it */
 
 	/* --- Reading --- */
 	char *content; /* the whole file, as it was opened; or NULL */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD_BYTES (64u << 10) /* of a listing nobody asked for yet */
+#define AHEAD_BYTES (128u << 10) /* of a listing nobody asked for yet */
 
 static int ask(struct far_node *dir, uint64_t position);
 
@@ -62,19 +62,17 @@ static int put_entries(struct far_dir *d, struct file_reply *reply, uint64_t *re
 	return rc;
 }
 
-static int on_entries(struct far_aside *a, int error, struct file_reply *reply)
+/* `from`: the position it was asked from. */
+static void take(struct far_node *dir, uint64_t from, int error, struct file_reply *reply)
 {
-	struct far_node *dir = a->node;
 	struct far_dir *d = dir->dir;
 	uint64_t position = 0;
 
-	if (!d)
-		return 0;
 	if (!error && dir->stale)
 		error = -ESTALE;
 	if (!error) {
 		far_node_watch(dir, reply->watch);
-		if (!a->number) /* from its beginning all of it is new */
+		if (!from) /* from its beginning all of it is new */
 			d->disturbed = false;
 		far_learn_parent(dir, &reply->attr);
 		error = put_entries(d, reply, &position);
@@ -82,12 +80,21 @@ static int on_entries(struct far_aside *a, int error, struct file_reply *reply)
 	/* Positions are the file system's own and say nothing; a reply without entries is no progress. */
 	if (!error && !reply->flag && !reply->count)
 		error = -EIO;
-	if (!error && !reply->flag && !d->ahead)
+	if (!error && !reply->flag && !d->ahead) {
 		error = ask(dir, position);
-	else
+	} else {
+		d->begun = !error && !reply->flag && !d->disturbed;
+		d->position = position;
 		ended(d, error, !error && reply->flag);
+	}
 	if (error && d->fetching)
 		ended(d, error, false);
+}
+
+static int on_entries(struct far_aside *a, int error, struct file_reply *reply)
+{
+	if (a->node->dir)
+		take(a->node, a->number, error, reply);
 	return 0;
 }
 
@@ -113,21 +120,35 @@ static int ask(struct far_node *dir, uint64_t position)
 	return far_aside_call(a, &q);
 }
 
+static void start(struct far_dir *d, bool ahead)
+{
+	d->fetching = true;
+	d->ahead = ahead;
+	d->asked_ahead = d->asked_ahead || ahead;
+	d->disturbed = d->cleared = d->whole = d->begun = false;
+	d->round++;
+	d->fetched_for++;
+}
+
 static int begin(struct far_node *dir, bool ahead)
 {
 	struct far_dir *d = far_dir_get(dir);
+	uint64_t from = 0;
 	int rc;
 
 	if (!d)
 		return -ENOMEM;
 	if (d->fetching)
 		return 0;
-	d->fetching = true;
-	d->ahead = ahead;
-	d->disturbed = d->cleared = d->whole = false;
-	d->round++;
-	d->fetched_for++;
-	rc = ask(dir, 0);
+	if (d->begun && dir->watch) { /* goes on where that ended */
+		d->fetching = true;
+		d->ahead = d->begun = false;
+		d->fetched_for++;
+		from = d->position;
+	} else {
+		start(d, ahead);
+	}
+	rc = ask(dir, from);
 	if (rc)
 		d->fetching = false;
 	return rc;
@@ -138,12 +159,77 @@ int far_list_fetch(struct far_node *dir)
 	return begin(dir, false);
 }
 
+bool far_list_is_new(const struct far_node *dir)
+{
+	const struct far_dir *d = dir->dir;
+
+	return !d || (!d->complete && (!d->asked_ahead || (d->fetching && d->ahead)));
+}
+
 void far_list_ahead(struct far_node *dir)
 {
 	struct far_dir *d = far_dir_get(dir);
 
-	if (!d || d->complete || d->fetching || d->asked_ahead)
+	if (d && !d->complete && !d->fetching && !d->asked_ahead)
+		(void)begin(dir, true);
+}
+
+/* --- Of what is only just being looked up, or made --- */
+
+static int on_found(struct far_aside *a, int error, struct file_reply *reply)
+{
+	if (!a->node)
+		far_release_handle(a->far, a->number);
+	else if (a->node->dir && a->node->dir->fetching)
+		take(a->node, 0, error, reply);
+	return 0;
+}
+
+struct far_aside *far_list_prepare(struct far_node *parent)
+{
+	struct file_request q = {
+	    .op = FILE_READDIR, .flags = FILE_WATCH, .depth = FILE_LINK_RAW, .length = AHEAD_BYTES};
+	struct far_aside *a = far_aside_new(parent->far, NULL);
+
+	if (!a)
+		return NULL;
+	a->number = q.handle = far_new_handle(parent->far);
+	a->answered = on_found;
+	a->call.expected = (uint32_t)q.length;
+	return far_aside_encode(a, &q) ? NULL : a;
+}
+
+void far_list_adopt(struct far_aside *a, struct far_node *n)
+{
+	struct far_dir *d;
+
+	if (!S_ISDIR(n->type) || n->has_handle || n->dir || !(d = far_dir_get(n)))
 		return;
-	d->asked_ahead = true;
-	(void)begin(dir, true);
+	a->node = far_node_ref(n);
+	n->has_handle = true;
+	n->handle = a->number;
+	n->stale = false;
+	start(d, true);
+}
+
+/* --- Attributes that were forgotten one by one --- */
+
+#define BARE_LOOKED_AT 4096
+
+void far_list_bare(struct far_node *dir)
+{
+	struct far_dir *d = dir->dir;
+	unsigned bare = 0, seen = 0;
+
+	if (!d || !d->complete || d->fetching)
+		return;
+	list_each (pos, &d->order) {
+		struct far_entry *e = container_of(pos, struct far_entry, link);
+
+		if (++seen > BARE_LOOKED_AT)
+			return;
+		bare += e->what == FAR_PRESENT && !e->has_attributes;
+	}
+	if (bare > 1)
+		(void)begin(dir, false);
 }

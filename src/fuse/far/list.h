@@ -1,9 +1,21 @@
 /* Asking the agent for a directory's listing. */
 #pragma once
 
-#include "fuse/far/node.h"
+#include "fuse/far/op.h"
 
 /* Begins to ask for it, all of it, if nobody does already: d->waiting is woken at its end. 0 or -errno. */
 int far_list_fetch(struct far_node *dir);
 /* The same, but only the beginning of it, and only if that was never done: nobody waits. */
 void far_list_ahead(struct far_node *dir);
+/* That was not done yet, or has not come yet. */
+bool far_list_is_new(const struct far_node *dir);
+/*
+ * The beginning of a listing of what another request, sent right before this one, looks up or makes as a
+ * handle, a->number: should that be a directory, the next look into it has its answer already. NULL: no
+ * memory. The op with that request has it as `found`, and is answered first; it is sent by far_aside_send().
+ */
+struct far_aside *far_list_prepare(struct far_node *parent);
+/* That is `n`. If it is not called the handle is dropped again. */
+void far_list_adopt(struct far_aside *a, struct far_node *n);
+/* Somebody asks for one whose attributes were forgotten: with more such ones all of them are asked for. */
+void far_list_bare(struct far_node *dir);

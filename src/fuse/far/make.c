@@ -12,6 +12,7 @@
 static int on_made(struct far_op *op, struct file_reply *reply)
 {
 	char text[PATH_MAX];
+	struct far_entry *e;
 
 	if (op->error) {
 		far_op_finish(op, op->error);
@@ -26,6 +27,8 @@ static int on_made(struct far_op *op, struct file_reply *reply)
 	far_learn_parent(op->node, &reply->parent);
 	if (op->other)
 		far_forget_attributes(op->other); /* one link more */
+	else if (far_is_plain(op->node) && (e = far_entry_find(op->node->dir, op->name)))
+		e->plain = true; /* nor has what is made there */
 	far_give_entry(op, op->name, &reply->attr, far_text(reply, text));
 	return 0;
 }
@@ -34,10 +37,14 @@ static int on_made(struct far_op *op, struct file_reply *reply)
 static void make(struct far_op *op, struct file_request *q, const char *name, mode_t type)
 {
 	int rc = strlen(name) > NAME_MAX ? -ENAMETOOLONG : far_node_need(op->node);
+	struct far_aside *found = NULL;
 
 	if (rc) {
 		far_op_finish(op, rc);
 	} else {
+		/* A directory that is made is filled next. */
+		if (type == S_IFDIR && (found = far_list_prepare(op->node)))
+			q->fresh = found->number;
 		q->flags = FILE_WATCH;
 		q->handle = op->node->handle;
 		q->depth = FILE_LINK_RAW;
@@ -46,7 +53,10 @@ static void make(struct far_op *op, struct file_request *q, const char *name, mo
 		op->flags = (int)type;
 		op->answered = on_made;
 		op->reply = far_reply_entry;
+		op->found = found;
 		far_op_call(op, q);
+		if (found)
+			far_aside_send(found);
 	}
 	core_unlock();
 }
@@ -166,31 +176,6 @@ void far_rmdir(fuse_req_t req, struct graft_node *dir, const char *name)
 
 /* --- Moving --- */
 
-static int on_looked(struct far_aside *a, int error, struct file_reply *reply)
-{
-	if (reply && (!error || error == -ENOENT))
-		far_learn(a->node, a->name, reply);
-	return 0;
-}
-
-/* Asks along with what changes it what is there then: the next look needs not wait for it. */
-static void look_aside(struct far_node *dir, const char *name)
-{
-	struct file_request q = {.op = FILE_LOOKUP,
-				 .flags = FILE_WATCH,
-				 .handle = dir->handle,
-				 .fresh = FILE_NO_HANDLE,
-				 .depth = FILE_LINK_RAW};
-	struct far_aside *a = far_aside_new(dir->far, dir);
-
-	if (!a)
-		return;
-	strcpy(q.name, name);
-	snprintf(a->name, sizeof a->name, "%s", name);
-	a->answered = on_looked;
-	(void)far_aside_call(a, &q);
-}
-
 static struct far_node *known_at(struct far_node *dir, const char *name)
 {
 	struct far_entry *e = dir->dir ? far_entry_find(dir->dir, name) : NULL;
@@ -251,7 +236,7 @@ static int ask_rename(struct far_op *op)
 	strcpy(q.other_name, op->newname);
 	op->answered = on_renamed;
 	far_op_call(op, &q);
-	look_aside(to, q.other_name);
+	far_look_aside(to, q.other_name);
 	return 0;
 }
 

@@ -40,6 +40,30 @@ void far_learn_parent(struct far_node *dir, const struct stat *st)
 		far_set_attributes(dir, st);
 }
 
+static int on_looked(struct far_aside *a, int error, struct file_reply *reply)
+{
+	if (reply && !a->node->stale && (!error || error == -ENOENT))
+		far_learn(a->node, a->name, reply);
+	return 0;
+}
+
+void far_look_aside(struct far_node *dir, const char *name)
+{
+	struct file_request q = {.op = FILE_LOOKUP,
+				 .flags = FILE_WATCH,
+				 .handle = dir->handle,
+				 .fresh = FILE_NO_HANDLE,
+				 .depth = FILE_LINK_RAW};
+	struct far_aside *a = far_aside_new(dir->far, dir);
+
+	if (!a)
+		return;
+	strcpy(q.name, name);
+	strcpy(a->name, q.name);
+	a->answered = on_looked;
+	(void)far_aside_call(a, &q);
+}
+
 /* --- What the kernel is told --- */
 
 unsigned int far_depth(const struct far_node *dir)
@@ -62,7 +86,7 @@ int far_fill_entry(struct far_node *dir, const char *name, const struct stat *st
 		return -ENOMEM;
 	if (n->attr.st_mode != st->st_mode || n->attr.st_uid != st->st_uid || n->attr.st_gid != st->st_gid)
 		n->allowed = 0;
-	if (n->given == n->done)
+	if (n->given == n->done && !(n->watch && n->has_attr))
 		n->attr = *st;
 	e = dir->dir ? far_entry_find(dir->dir, name) : NULL;
 	if (e && e->what == FAR_PRESENT && n->entry != e) {
@@ -145,7 +169,11 @@ void far_give_entry(struct far_op *op, const char *name, const struct stat *give
 		}
 		st.st_size = r;
 	}
-	far_op_finish(op, r < 0 ? r : far_fill_entry(op->node, name, &st, &op->entry));
+	if (r >= 0)
+		r = far_fill_entry(op->node, name, &st, &op->entry);
+	if (r == 0 && op->found)
+		far_list_adopt(op->found, graft_node(op->entry.ino)->far);
+	far_op_finish(op, r);
 }
 
 /* --- Looking up --- */
@@ -167,19 +195,29 @@ static void ask(struct far_op *op)
 {
 	struct file_request q = {
 	    .op = FILE_LOOKUP, .flags = FILE_WATCH, .fresh = FILE_NO_HANDLE, .depth = FILE_LINK_RAW};
-	int rc = far_node_need(op->node);
+	struct far_node *dir = far_node_ref(op->node);
+	struct far_aside *found = NULL;
+	int rc = far_node_need(dir);
 
 	if (rc) {
 		far_op_finish(op, rc);
+		far_node_unref(dir);
 		return;
 	}
-	q.handle = op->node->handle;
+	/* Who asks for one name often asks for what is in it, or for another. */
+	if (far_list_is_new(dir) && (found = far_list_prepare(dir)))
+		q.fresh = found->number;
+	op->found = found;
+	q.handle = dir->handle;
 	strcpy(q.name, op->name);
 	op->answered = on_lookup;
 	op->reply = far_reply_entry;
 	far_op_call(op, &q);
-	/* Who asks for one name often asks for another. */
-	far_list_ahead(op->node);
+	if (found)
+		far_aside_send(found);
+	far_list_ahead(dir);
+	far_list_bare(dir);
+	far_node_unref(dir);
 }
 
 void far_lookup(fuse_req_t req, struct graft_node *node, const char *name)
@@ -195,7 +233,7 @@ void far_lookup(fuse_req_t req, struct graft_node *node, const char *name)
 		return;
 	}
 	core_lock();
-	rc = far_dir_know(dir, name, &e);
+	rc = far_dir_find(dir, name, &e);
 	if (rc == 0)
 		rc = e ? far_entry_param(dir, e, &param) : -ENOENT;
 	core_unlock();

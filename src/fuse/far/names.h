@@ -5,6 +5,11 @@
 
 /* The answer to a question about `name` in `dir` is remembered, also that it is absent. */
 void far_learn(struct far_node *dir, const char *name, const struct file_reply *reply);
+/*
+ * Asks, along with what changes it, what is there then: the next look need not wait for it. `dir` has a
+ * handle.
+ */
+void far_look_aside(struct far_node *dir, const char *name);
 /* The same for the directory's own attributes, after a change in it. */
 void far_learn_parent(struct far_node *dir, const struct stat *st);
 

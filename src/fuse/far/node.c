@@ -283,6 +283,7 @@ void far_node_watch(struct far_node *n, uint32_t watch)
 		index_remove(&n->far->watches, &n->by_watch);
 	/* What was had without it may have changed unheard. */
 	far_forget_attributes(n);
+	n->incapable = false;
 	if (n->dir)
 		far_dir_doubt(n->dir);
 	n->watch = watch && !index_add(&n->far->watches, &n->by_watch, watch_hash(watch)) ? watch : 0;

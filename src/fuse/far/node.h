@@ -46,8 +46,7 @@ struct far_node {
 	uint64_t handle; /* valid if has_handle */
 	bool has_handle;
 	bool has_attr;		 /* `attr` holds, as long as it is watched itself */
-	bool plain;		 /* the same: it has no extended attributes, */
-	bool incapable;		 /* or no capabilities at least */
+	bool incapable;		 /* the same: it has no capabilities, */
 	int allowed;		 /* and the agent's user may do this to it (R_OK and the like) */
 	bool stale;		 /* what it was last given a handle of is another file */
 	struct far_entry *entry; /* what its directory's listing says of it, or NULL */
@@ -63,6 +62,7 @@ struct far_node {
 	struct list room;     /* far_op that wait for fewer */
 	int error;	      /* the first failure of one of those that nobody was told of yet */
 	bool ours;	      /* made through this mount: its owner is the agent's user */
+	pid_t giver;	      /* the thread that asked for its capabilities, and for nothing since; or 0 */
 	struct stat attr;     /* as the agent said last, with later changes of ours */
 	struct stat pages;    /* what it was when the kernel began to keep its pages */
 	bool has_pages;
@@ -122,7 +122,9 @@ struct far_entry {
 	struct far_node *node; /* the kernel's, if it looked it up here; not counted */
 	enum far_what what;
 	bool has_attributes;
-	bool plain; /* no extended attributes */
+	bool identified; /* it is the file `attr` tells of, whatever else of that may be different by now */
+	bool plain; /* no extended attributes, as long as the directory is watched, or `attr` may be believed
+		     */
 	uint32_t round;
 	uint64_t news; /* when `attr` was had, for what is not watched */
 	uint64_t when_ms;
@@ -139,13 +141,15 @@ struct far_dir {
 	struct list order;
 	size_t bytes;
 	unsigned int unknown;
-	bool complete;		     /* a name that is not listed is absent */
-	bool fetching;		     /* READDIR is under way */
-	bool disturbed;		     /* since it began, changes may have gone unheard */
-	bool cleared;		     /* the same, of what it had brought */
-	bool whole;		     /* the latest got to the end with all it brought */
-	bool ahead;		     /* only the beginning is wanted, */
-	bool asked_ahead;	     /* and that was done once */
+	bool complete;	  /* a name that is not listed is absent */
+	bool fetching;	  /* READDIR is under way */
+	bool disturbed;	  /* since it began, changes may have gone unheard */
+	bool cleared;	  /* the same, of what it had brought */
+	bool whole;	  /* the latest got to the end with all it brought */
+	bool ahead;	  /* only the beginning is wanted, */
+	bool asked_ahead; /* and that was done once */
+	bool begun;	  /* it has come as far as `position`, and nothing went unheard since */
+	uint64_t position;
 	uint64_t fetched_for;	     /* the number of the latest fetch */
 	uint32_t round;		     /* of fetches: an entry of an earlier one was not listed by the latest */
 	int error;		     /* of the latest */
@@ -193,11 +197,21 @@ bool far_entry_fresh(const struct far_entry *e);
 /* The name is known to be absent, or its entry fresh: 0 with *ret NULL or set. -EAGAIN: the agent has to be
  * asked. */
 int far_dir_know(struct far_node *dir, const char *name, struct far_entry **ret);
-/* Something is different about the name (NULL: any), and attributes only, or also what is there. */
-void far_dir_changed(struct far_dir *d, const char *name, bool entry);
+/* The same for a look-up: an entry's attributes may be old where it is a directory's. */
+int far_dir_find(struct far_node *dir, const char *name, struct far_entry **ret);
+/* Whether extended attributes may be among it: those we set ourselves are seen to where that is done. */
+static inline bool far_xattrs_changed(uint32_t what)
+{
+	return what & FILE_CHANGED_ENTRY || (what & FILE_CHANGED_ATTR && !(what & FILE_CHANGED_OWN));
+}
+/* Something is different about the name: `what` as in a struct file_changed. */
+void far_dir_changed(struct far_dir *d, const char *name, uint32_t what);
 /* Of a file: what is remembered of its attributes is no longer true, or is this from now on. */
 void far_forget_attributes(struct far_node *n);
+void far_forget_xattrs(struct far_node *n);
 void far_set_attributes(struct far_node *n, const struct stat *st);
+/* Known to have no extended attributes. */
+bool far_is_plain(const struct far_node *n);
 /* As the agent said last, if that may be believed. */
 bool far_attributes(const struct far_node *n, struct stat *ret);
 

@@ -196,14 +196,26 @@ struct far_aside *far_aside_new(struct far *far, struct far_node *node)
 	return a;
 }
 
-int far_aside_call(struct far_aside *a, struct file_request *q)
+int far_aside_encode(struct far_aside *a, struct file_request *q)
 {
 	int rc = file_call_encode(&a->call, q);
 
 	if (rc)
 		aside_free(a);
-	else
-		file_calls_give(a->far->calls, &a->call);
+	return rc;
+}
+
+void far_aside_send(struct far_aside *a)
+{
+	file_calls_give(a->far->calls, &a->call);
+}
+
+int far_aside_call(struct far_aside *a, struct file_request *q)
+{
+	int rc = far_aside_encode(a, q);
+
+	if (rc == 0)
+		far_aside_send(a);
 	return rc;
 }
 

@@ -36,6 +36,7 @@ struct far_op {
 	int error;
 	bool finished, waiting, undo_failed; /* undo_failed: also what failed needs `undo` */
 	uint64_t fetch;			     /* of a listing, begun for this */
+	struct far_aside *found;	     /* a listing of what this looks up or makes, or NULL */
 
 	/* For replies and arguments. */
 	struct fuse_entry_param entry;
@@ -79,5 +80,8 @@ struct far_aside {
 struct far_aside *far_aside_new(struct far *far, struct far_node *node);
 /* 0, or what encoding it gave, and then it is dropped and `answered` not called. */
 int far_aside_call(struct far_aside *a, struct file_request *q);
+/* The same in two steps, of which the second cannot fail. */
+int far_aside_encode(struct far_aside *a, struct file_request *q);
+void far_aside_send(struct far_aside *a);
 /* Has the agent drop a handle. */
 void far_release_handle(struct far *far, uint64_t handle);

@@ -100,6 +100,7 @@ static int write_now(struct far_file *f, const char *data, size_t size, off_t of
 
 	if (rc == 0) {
 		far_drop_data(n);
+		f->changed = true;
 		rc = send_change(n, f, &q);
 	}
 	if (rc == 0)
@@ -180,6 +181,7 @@ static void write_bytes(fuse_req_t req, const char *data, size_t size, off_t off
 	int rc = 0;
 
 	core_lock();
+	f->node->giver = 0;
 	waits = f->live || !has_room(f->node, size);
 	if (!waits)
 		rc = write_now(f, data, size, off);
@@ -253,6 +255,8 @@ void far_fallocate(fuse_req_t req, int mode, off_t off, off_t len, struct fuse_f
 	if (!op)
 		return;
 	far_drop_data(f->node);
+	f->node->giver = 0;
+	f->changed = true;
 	far_op_hold(op, f);
 	q.handle = f->handle;
 	op->answered = on_value;
@@ -301,6 +305,8 @@ void far_copy_file_range(fuse_req_t req, struct fuse_file_info *in, off_t off_in
 	if (!op)
 		return;
 	far_drop_data(to->node);
+	to->node->giver = 0;
+	to->changed = true;
 	far_op_hold(op, to);
 	op->other = far_node_ref(from->node);
 	q.handle = from->handle;

@@ -40,26 +40,62 @@ static int on_value(struct far_op *op, struct file_reply *reply)
 	return 0;
 }
 
+bool far_is_plain(const struct far_node *n)
+{
+	const struct far_entry *e = n->entry;
+	struct stat st;
+
+	if (!e || !e->plain || n->far->ended)
+		return false;
+	/* Given some under another name, that is not heard. */
+	return (e->dir->owner->watch && (e->attr.st_nlink == 1 || S_ISDIR(e->attr.st_mode))) ||
+	       far_attributes(n, &st);
+}
+
 /* Known not to have it. */
 static bool is_without(const struct far_node *n, const char *name)
 {
-	struct stat st;
+	return (n->incapable && name && strcmp(name, CAPABILITY) == 0) || far_is_plain(n);
+}
 
-	if (n->plain || (n->incapable && name && strcmp(name, CAPABILITY) == 0))
-		return true;
-	return n->entry && n->entry->plain && far_attributes(n, &st);
+static void ask(struct far_op *op)
+{
+	struct file_request q = {.op = op->flags ? FILE_LISTXATTR : FILE_GETXATTR};
+	int rc = far_node_need(op->node);
+
+	if (rc) {
+		far_op_finish(op, rc);
+		return;
+	}
+	q.handle = op->node->handle;
+	strcpy(q.text, op->name);
+	far_op_call(op, &q);
+}
+
+/* The listing it is in has come, and as a rule says whether there are any. */
+static void listed(struct far_op *op)
+{
+	if (is_without(op->node, op->flags ? NULL : op->name))
+		far_op_finish(op, op->flags ? 0 : -ENODATA);
+	else
+		ask(op);
+}
+
+static bool is_listed_soon(const struct far_node *n)
+{
+	return n->place && n->place->dir && n->place->dir->fetching && n->place->dir->ahead;
 }
 
 static void get(fuse_req_t req, struct graft_node *node, const char *name, size_t size)
 {
-	struct file_request q = {.op = name ? FILE_GETXATTR : FILE_LISTXATTR};
 	struct far_node *n = far_node(node);
 	struct far_op *op;
 	bool without;
-	int rc;
 
 	core_lock();
 	without = is_without(n, name);
+	if (name && strcmp(name, CAPABILITY) == 0)
+		n->giver = fuse_req_ctx(req)->pid;
 	core_unlock();
 	if (without) {
 		if (name)
@@ -74,17 +110,19 @@ static void get(fuse_req_t req, struct graft_node *node, const char *name, size_
 	if (!op)
 		return;
 	op->off = (off_t)size;
+	op->flags = !name;
 	op->answered = on_value;
 	op->reply = reply_value;
-	rc = name && strlen(name) > NAME_MAX ? -ERANGE : far_node_need(n);
-	if (rc) {
-		far_op_finish(op, rc);
-	} else {
-		q.handle = n->handle;
-		strcpy(q.text, name ? name : "");
-		strcpy(op->name, q.text);
-		far_op_call(op, &q);
+	if (name && strlen(name) > NAME_MAX) {
+		far_op_finish(op, -ERANGE);
+		core_unlock();
+		return;
 	}
+	strcpy(op->name, name ? name : "");
+	if (is_listed_soon(n))
+		far_op_wait(op, &n->place->dir->waiting, listed);
+	else
+		ask(op);
 	core_unlock();
 }
 
@@ -102,6 +140,7 @@ static int on_changed(struct far_op *op, struct file_reply *reply)
 {
 	if (!op->error) {
 		far_forget_attributes(op->node);
+		far_forget_xattrs(op->node);
 		far_set_attributes(op->node, &reply->attr);
 	}
 	far_op_finish(op, op->error);
@@ -123,7 +162,7 @@ static void change(fuse_req_t req, struct graft_node *node, const char *name, st
 		q->handle = n->handle;
 		strcpy(q->text, name);
 		op->answered = on_changed;
-		n->plain = n->incapable = false;
+		far_forget_xattrs(n);
 		far_op_call(op, q);
 	}
 	core_unlock();
