@@ -144,6 +144,8 @@ struct agent {
 	bool again;		       /* there is more to do at once */
 	bool yield;		       /* file requests have had their share of this round */
 	uint64_t talk_at;	       /* when delayed news have to leave */
+	uint64_t starts;	       /* STARTs that came over this connection */
+	bool told_still;	       /* and the daemon knows that no process is left since the last */
 	uint64_t orphan_ms, orphan_at; /* nobody connected */
 	uint64_t lifetime_at;
 	/* The end */
@@ -193,6 +195,7 @@ void frame_finish(struct agent *a, int rc);
 bool tell_all(struct agent *a);			      /* false: there was not enough room */
 void tell_report(struct agent *a, struct process *p); /* MSG_PROCESS; what it says counts as told */
 bool tell_done(struct agent *a);		      /* nothing is left to tell of anyone */
+void tell_still(struct agent *a);		      /* once, when no process is left */
 
 /* requests.c */
 int request(struct agent *a, const struct frame *f, const char **ret_why); /* -EPROTO and why, or 0 */

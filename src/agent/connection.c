@@ -157,6 +157,8 @@ static void welcome(struct agent *a, const struct frame *f)
 	files_hello(a, life);
 	c->mode = mode;
 	c->state = CONN_REPORTS;
+	a->starts = 0;
+	a->told_still = false;
 	c->cursor = &a->processes;
 	a->orphan_at = NEVER;
 }
@@ -335,6 +337,8 @@ void connection_flush(struct agent *a)
 			a->talk_at = NEVER;
 		}
 	}
+	if (c->state == CONN_READY && all && !c->ending)
+		tell_still(a);
 	if (c->state == CONN_NONE)
 		return;
 	if (c->failed) {

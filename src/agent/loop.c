@@ -194,6 +194,7 @@ int agent_init(struct agent *a, const struct options *o)
 	keep_descriptors();
 	raise_files_limit(a);
 	rc = signals_init(a);
+	reap_all(a); /* of whoever was here before us */
 	return !rc && o->listener >= 0 ? watch_add(a, &a->listener, EPOLLIN) : rc;
 }
 

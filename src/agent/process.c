@@ -199,6 +199,7 @@ static void process_began(struct agent *a, struct process *p, const struct start
 			  const struct spawned *child)
 {
 	group_reused(a, child->pid);
+	a->alone = false;
 	p->running = true;
 	p->group = child->pid;
 	list_append(pid_bucket(a, child->pid), &p->by_pid);

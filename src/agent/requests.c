@@ -29,6 +29,8 @@ static int on_start(struct agent *a, const struct frame *f, struct reader *r, st
 	(void)r;
 	if (rc)
 		return bad(why, "START is malformed");
+	a->starts++;
+	a->told_still = false;
 	if (!p)
 		process_start(a, f->id, f, &s);
 	start_free(&s);

@@ -204,3 +204,12 @@ bool tell_done(struct agent *a)
 	}
 	return true;
 }
+
+/* Behind what the last processes had to say. As their reaper of last resort we know of each there is. */
+void tell_still(struct agent *a)
+{
+	if (!a->alone || a->told_still || !list_empty(&a->dirty) || !connection_room(a))
+		return;
+	tell_u64(a, &(struct frame){.type = MSG_STILL}, a->starts);
+	a->told_still = true;
+}

@@ -241,7 +241,7 @@ static int on_text(struct channel *c, const struct frame *f, struct error *err)
 	return 0;
 }
 
-/* The frames about one process that carry a number first. */
+/* The frames that carry a number first. */
 static int on_number(struct channel *c, const struct frame *f, struct error *err)
 {
 	struct reader r = {f->payload, f->length, false};
@@ -264,6 +264,9 @@ static int on_number(struct channel *c, const struct frame *f, struct error *err
 		break;
 	case MSG_TAKEN:
 		c->events->taken(c->owner, f->id, value, f->flags & TAKEN_CLOSED);
+		break;
+	case MSG_STILL:
+		c->events->still(c->owner, value);
 		break;
 	}
 	return 0;
@@ -294,6 +297,7 @@ static int dispatch(struct channel *c, const struct frame *f, struct error *err)
 	case MSG_OUTPUT:
 	case MSG_END:
 	case MSG_TAKEN:
+	case MSG_STILL:
 		return on_number(c, f, err);
 	case MSG_FILE_REPLY:
 		return c->events->file_reply(c->owner, f)

@@ -21,6 +21,7 @@ struct channel_events {
 	void (*end)(void *owner, uint32_t id, enum stream_number stream, uint64_t size);
 	void (*exited)(void *owner, uint32_t id, const struct outcome *o);
 	void (*taken)(void *owner, uint32_t id, uint64_t bytes, bool closed);
+	void (*still)(void *owner, uint64_t starts);
 	void (*bye)(void *owner, const char *why);
 	void (*heard)(void *owner); /* before each of these: something came */
 	/* MSG_PROGRAM_NAMES. 0, or -EPROTO for nonsense. */

@@ -68,6 +68,8 @@ enum message {
 	MSG_FILE_REPLY,	   /* id: the request's; struct file_reply */
 	MSG_FILE_CHANGED,  /* struct file_changed: what the daemon has seen of a file holds no more */
 	MSG_PROGRAM_NAMES, /* id: that of PROGRAMS; the names of programs there, each with a NUL behind it */
+	MSG_STILL, /* u64 how many STARTs came over this connection: no process is left of these, nor any
+		      other. Until the next START nothing in the sandbox changes anything */
 };
 
 #define PROGRAMS_MAX (1u << 20) /* bytes of PROGRAM_NAMES */

@@ -145,6 +145,11 @@ static void on_taken(void *owner, uint32_t id, uint64_t bytes, bool closed)
 	process_pump_input(p);
 }
 
+static void on_still(void *owner, uint64_t starts)
+{
+	still_heard(owner, starts);
+}
+
 static void on_bye(void *owner, const char *why)
 {
 	struct sandbox *s = owner;
@@ -196,6 +201,7 @@ static const struct channel_events channel_events = {
     .end = on_end,
     .exited = on_exited,
     .taken = on_taken,
+    .still = on_still,
     .bye = on_bye,
 };
 
@@ -242,6 +248,7 @@ static void still_there(struct object *o)
 
 static void suspend_files(struct sandbox *s)
 {
+	still_unknown(s);
 	s->files_ready = false;
 	programs_again(s);
 	if (s->files)
@@ -292,6 +299,7 @@ int link_open(struct sandbox *s, struct pipe *pipe, int spool_dir)
 	}
 	object_ref(&s->object); /* the pipe's owner stays as long as the pipe */
 	forget_reports(s);
+	still_unknown(s);
 	if (share && !again) {
 		s->spool_dir = spool_dir;
 	} else if (spool_dir >= 0) {

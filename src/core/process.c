@@ -233,7 +233,9 @@ void process_send(struct process *p)
 	if (s->state != SANDBOX_RUNNING || !s->reach.ready || p->sent || p->state == PROCESS_NONE ||
 	    process_ended(p))
 		return;
+	still_ends(s);
 	rc = channel_start(s->channel, p->id, &p->start);
+	still_given(s, rc);
 	if (rc == -EPIPE) /* it waits for the next channel */
 		return;
 	if (rc) { /* its end may prune it */

@@ -13,6 +13,7 @@
 #include "core/programs.h"
 #include "core/reconnect.h"
 #include "core/snapshot.h"
+#include "core/still.h"
 
 #include <time.h>
 
@@ -77,6 +78,9 @@ struct sandbox {
 	/* The agent says something about a file is different, or, with a frame of NULL, the connection it
 	 * would be said on is lost. NULL: nobody wants to know. -EPROTO: nonsense. */
 	int (*front_changed)(void *front, const struct frame *f);
+	/* From now on nothing in it changes anything, or, before anything may, no longer so. Or NULL. */
+	void (*front_still)(void *front, bool still);
+	struct still still;
 	struct programs *programs; /* what was asked about bin/, or NULL */
 	struct file_calls *files;  /* requests about files to the agent, or NULL */
 	uint64_t life;		   /* random: whose handles of files the agent keeps over a lost connection */

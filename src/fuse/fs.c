@@ -14,6 +14,7 @@ static void shut_down(void *graft)
 /* Closing all the descriptors takes its time: not here, under the core lock. */
 static void gone(void *graft)
 {
+	graft_still(graft, false);
 	far_end(graft);
 	if (loop_post(shut_down, graft))
 		shut_down(graft);
@@ -27,6 +28,11 @@ static uint64_t key_of(const struct sandbox *s)
 	for (const char *c = s->id; *c; c++)
 		key = (key ^ (unsigned char)*c) * 0x100000001b3ull;
 	return key;
+}
+
+static void now_still(void *graft, bool still)
+{
+	graft_still(graft, still);
 }
 
 static int heard_change(void *graft, const struct frame *f)
@@ -80,6 +86,8 @@ static int sandbox_graft(struct sandbox *s, fuse_ino_t number, struct graft **re
 			return -ENOMEM;
 		s->front_changed = heard_change;
 		s->front_gone = gone;
+		s->front_still = now_still;
+		graft_still(s->front, still_is(s));
 	}
 	*ret = graft_ref(s->front);
 	return 0;

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "fuse/amend.h"
+#include "fuse/notify.h"
 #include "fuse/ops.h"
 #include "fuse/passthrough.h"
 
@@ -91,6 +92,7 @@ int serve_mount(const struct serve_options *options, struct error *err)
 	rc = amend_session(serving.session);
 	if (rc)
 		return error_errno(err, -rc, "MOUNT_FAILED", "libfuse takes no hooks");
+	notify_begin(serving.session);
 	passthrough_begin(serving.session, options->mountpoint, options->passthrough);
 	return 0;
 }
@@ -154,6 +156,7 @@ void serve_end(void)
 		return;
 	if (!serving.stopping)
 		fuse_session_unmount(serving.session);
+	notify_end();
 	fuse_session_destroy(serving.session);
 	ops_files_end();
 	graft_forget_all();

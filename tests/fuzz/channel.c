@@ -115,6 +115,12 @@ static void on_taken(void *owner, uint32_t id, uint64_t bytes, bool closed)
 	check_stream(0, bytes);
 }
 
+static void on_still(void *owner, uint64_t starts)
+{
+	(void)owner;
+	check_stream(0, starts);
+}
+
 /* What an agent says of its end is shown to people. */
 static void on_bye(void *owner, const char *why)
 {
@@ -153,6 +159,7 @@ static const struct channel_events events = {
     .output = on_output,
     .end = on_end,
     .exited = on_exited,
+    .still = on_still,
     .taken = on_taken,
     .bye = on_bye,
     .heard = on_heard,

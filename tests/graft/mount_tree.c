@@ -1,12 +1,14 @@
 /*
  * mount_tree [--far] DIRECTORY MOUNTPOINT: shows a directory as fs/ does, and nothing else around it;
  * --far: by an agent, the connection to which SIGUSR2 cuts.
- * PASSTHROUGH=off in the environment: the kernel asks for all data.
- * Says "ready" on stdout once mounted, "down" when SIGUSR1 ended the sandbox; ends when unmounted.
+ * PASSTHROUGH=off in the environment: the kernel asks for all data. STILL=on: it may remember names and
+ * attributes, as where nothing runs in a sandbox; then SIGUSR2 is a moment in which anything may have
+ * changed. Says "ready" on stdout once mounted, "down" when SIGUSR1 ended the sandbox; ends when unmounted.
  */
 #include "far_tree.h"
 #include "fuse/amend.h"
 #include "fuse/graft/graft.h"
+#include "fuse/notify.h"
 #include "fuse/passthrough.h"
 
 #include <errno.h>
@@ -241,8 +243,17 @@ static void *shut_down_on_signal(void *signals)
 {
 	int number;
 
-	while (sigwait(signals, &number) == 0 && number == SIGUSR2)
-		far_tree_cut();
+	while (sigwait(signals, &number) == 0 && number == SIGUSR2) {
+		if (far) {
+			far_tree_cut();
+		} else {
+			graft_still(graft, false);
+			graft_still(graft, true);
+			puts("seen");
+			fflush(stdout);
+		}
+	}
+	graft_still(graft, false);
 	down = true;
 	if (far)
 		far_tree_end();
@@ -261,6 +272,9 @@ static int serve(struct fuse_session *session, const char *mountpoint)
 
 	if (fuse_session_mount(session, mountpoint) != 0 || amend_session(session) != 0)
 		return 1;
+	notify_begin(session);
+	if (getenv("STILL"))
+		graft_still(graft, true);
 	passthrough_begin(session, mountpoint, !passthrough || strcmp(passthrough, "off") != 0);
 	puts("ready");
 	fflush(stdout);
@@ -309,6 +323,7 @@ int main(int argc, char **argv)
 	fuse_remove_signal_handlers(session);
 	if (far)
 		far_tree_close();
+	notify_end();
 	fuse_session_destroy(session);
 	graft_forget_all();
 	graft_unref(graft);

@@ -121,7 +121,9 @@ static void test_newest_connection_counts(void **state)
 	d.fd = -1;
 	daemon_connect(&d, SPOOL_SHARED, NULL);
 	tell_number(&d, MSG_PING, 0, 0, 7, true);
-	assert_true(next_frame(&d, &f));
+	do
+		assert_true(next_frame(&d, &f));
+	while (f.type == MSG_STILL);
 	assert_int_equal(f.type, MSG_PONG);
 	assert_int_equal(frame_u64(&f), 7);
 	assert_int_equal(read(old, &f, 1), 0);
@@ -249,6 +251,64 @@ static void test_lifetime(void **state)
 	seen_free(&s);
 }
 
+static void until_still(uint64_t starts)
+{
+	struct frame f;
+
+	do
+		assert_true(next_frame(&d, &f));
+	while (f.type != MSG_STILL);
+	assert_int_equal(frame_u64(&f), starts);
+}
+
+/* Nobody else's frames matter here; but STILL must not be among those that come before the answer. */
+static void assert_not_still(void)
+{
+	struct frame f;
+
+	tell_number(&d, MSG_PING, 0, 0, 1, true);
+	do {
+		assert_true(next_frame(&d, &f));
+		assert_int_not_equal(f.type, MSG_STILL);
+	} while (f.type != MSG_PONG);
+}
+
+/* What a command leaves behind counts, however it got away; each word says how many starts it knows of. */
+static void test_still(void **state)
+{
+	char *left_behind;
+	struct seen s;
+	size_t len;
+
+	(void)state;
+	until_still(0);
+	seen_init(&s, 1);
+	start_text(&d, 1, "(setsid sleep 1000 & echo $!) 2>&1 </dev/null; exit 3");
+	until(&d, &s, MSG_EXITED);
+	assert_not_still();
+	left_behind = output(&d, &s, STREAM_OUT, &len);
+	daemon_connect(&d, SPOOL_SHARED, NULL);
+	assert_not_still();
+	assert_true(atoi(left_behind) > 1);
+	kill(atoi(left_behind), SIGKILL);
+	free(left_behind);
+	until_still(0); /* none came over this connection */
+	seen_free(&s);
+	seen_init(&s, 2);
+	start_text(&d, 2, "exec cat /nowhere");
+	until(&d, &s, MSG_EXITED);
+	until_still(1);
+	/* Neither one that cannot be started, nor one that is known, changes anything; but they were heard
+	 * of. */
+	start(&d, 3,
+	      &(struct start){
+		  .kind = START_SHELL, .cwd = (char *)"/nowhere", .text = (char *)"true", .text_len = 4});
+	until_still(2);
+	start_text(&d, 2, "exec cat /nowhere");
+	until_still(3);
+	seen_free(&s);
+}
+
 static int setup_orphan(void **state)
 {
 	(void)state;
@@ -278,6 +338,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_stream_mode_garbage, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_newest_connection_counts, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_still, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_deaf_daemon, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),

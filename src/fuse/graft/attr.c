@@ -2,36 +2,42 @@
 #include "files/attr.h"
 #include "fuse/graft/graft.h"
 #include "fuse/graft/ops.h"
+#include "fuse/graft/still.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <linux/limits.h>
 #include <stdlib.h>
 
-static void reply_attributes(fuse_req_t req, int r, const struct stat *st)
+static void reply_attributes(fuse_req_t req, int r, const struct stat *st, double seconds)
 {
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
-		fuse_reply_attr(req, st, 0);
+		fuse_reply_attr(req, st, seconds);
 }
 
 void graft_getattr(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi)
 {
 	struct graft *g = node->graft;
+	double seconds = 0;
 	struct stat st;
 	int r = graft_enter(g);
 
 	(void)fi; /* the node's own descriptor serves unlinked files as well */
 	if (r == 0) {
+		uint64_t since = graft_stillness(g);
+
 		r = graft_attributes(node, &st);
+		if (r == 0)
+			seconds = graft_keep_attributes(node, since, true);
 		graft_leave(g);
 	} else if (graft_passes(node)) {
 		/* The kernel goes on without us until the inode has gone wrong: what was a file is none. */
 		st = (struct stat){.st_mode = S_IFIFO, .st_ino = 1};
 		r = 0;
 	}
-	reply_attributes(req, r, &st);
+	reply_attributes(req, r, &st, seconds);
 }
 
 static struct timespec new_time(int to_set, int set, int set_now, const struct timespec *given)
@@ -75,7 +81,7 @@ void graft_setattr(fuse_req_t req, struct graft_node *node, struct stat *attr, i
 			r = graft_attributes(node, &st);
 		graft_leave(g);
 	}
-	reply_attributes(req, r, &st);
+	reply_attributes(req, r, &st, 0);
 }
 
 void graft_readlink(fuse_req_t req, struct graft_node *node)

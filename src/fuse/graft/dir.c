@@ -49,7 +49,7 @@ static size_t add_plus(fuse_req_t req, struct graft_handle *h, char *out, size_t
 	struct fuse_entry_param e;
 	size_t need;
 
-	if (is_dots(entry->name) || graft_find(h->node, entry->name, 0, &e) < 0)
+	if (is_dots(entry->name) || graft_find(h->node, entry->name, 0, 0, &e) < 0)
 		e = (struct fuse_entry_param){.attr = *shown};
 	need = fuse_add_direntry_plus(req, out, room, entry->name, &e, entry->position);
 	if (need > room && e.ino)

@@ -34,6 +34,12 @@ void graft_set_read_only(struct graft *g);
 struct far;
 struct graft *graft_new_far(struct far *far, uint64_t key, fuse_ino_t root_ino);
 /*
+ * From now on nothing changes its files but what comes through the mount; or, before anything may, no longer
+ * so: the kernel then remembers nothing of them when this returns. It waits for nothing. Not to be called
+ * twice at once.
+ */
+void graft_still(struct graft *g, bool still);
+/*
  * The sandbox ended: every operation answers ESHUTDOWN from now on, descriptors close once those that
  * run are through. Closes many of them: not to be called with the core lock held.
  */

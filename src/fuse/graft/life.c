@@ -1,6 +1,7 @@
 /* Grafts and open handles: references, and the end of a sandbox. */
 #include "fuse/graft/nodes.h"
 #include "files/list.h"
+#include "fuse/graft/still.h"
 #include "fuse/passthrough.h"
 
 #include <errno.h>
@@ -17,7 +18,9 @@ static struct graft *graft_make(uint64_t key, fuse_ino_t root_ino)
 	g->refs = 1;
 	list_init(&g->nodes);
 	list_init(&g->handles);
+	list_init(&g->kept);
 	list_init(&g->root.link);
+	list_init(&g->root.kept);
 	g->root.graft = g;
 	g->root.number = root_ino;
 	g->root.type = S_IFDIR;
@@ -46,6 +49,7 @@ struct graft *graft_new(int root_fd, uint64_t key, fuse_ino_t root_ino)
 	g->root.dev = st.st_dev;
 	g->root.ino = st.st_ino;
 	g->root.fd = root_fd;
+	g->root_mount = graft_mount_of(root_fd);
 	return g;
 }
 

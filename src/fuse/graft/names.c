@@ -5,6 +5,7 @@
 #include "files/names.h"
 #include "files/walk.h"
 #include "fuse/graft/ops.h"
+#include "fuse/graft/still.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,7 +60,8 @@ static bool out_of_descriptors(int fd)
 						      : (rlim_t)fd >= limit.rlim_cur - SPARE_DESCRIPTORS;
 }
 
-int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, struct fuse_entry_param *ret)
+int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, uint64_t since,
+		struct fuse_entry_param *ret)
 {
 	struct graft_node *node;
 	struct stat st;
@@ -73,21 +75,22 @@ int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, s
 		close(fd);
 		return r;
 	}
-	/* Timeouts stay 0: the sandbox changes its files without asking us. */
 	*ret = (struct fuse_entry_param){.attr = st};
 	show(dir, dir->graft, fd, &ret->attr);
 	node = graft_nodes_get(dir, name, fd, &st);
 	if (!node)
 		return -ENOMEM;
 	ret->ino = node->number;
+	ret->entry_timeout = graft_keep_name(dir, node, since);
 	return 0;
 }
 
-int graft_find(struct graft_node *dir, const char *name, mode_t type, struct fuse_entry_param *ret)
+int graft_find(struct graft_node *dir, const char *name, mode_t type, uint64_t since,
+	       struct fuse_entry_param *ret)
 {
 	int fd = files_child(dir->fd, name);
 
-	return fd < 0 ? fd : graft_entry(dir, name, type, fd, ret);
+	return fd < 0 ? fd : graft_entry(dir, name, type, fd, since, ret);
 }
 
 static void reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *e)
@@ -98,6 +101,24 @@ static void reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *e)
 		graft_forget(e->ino, 1); /* the kernel did not hear of it */
 }
 
+static int look_up(struct graft_node *dir, const char *name, struct fuse_entry_param *e)
+{
+	uint64_t since = graft_stillness(dir->graft);
+	int r = graft_find(dir, name, 0, since, e);
+	double seconds;
+
+	if (r == 0 && e->entry_timeout > 0)
+		e->attr_timeout = graft_keep_attributes(graft_node(e->ino), since, false);
+	if (r != -ENOENT)
+		return r;
+	seconds = graft_keep_name(dir, NULL, since);
+	if (seconds > 0) { /* that nothing is there may be remembered as well */
+		*e = (struct fuse_entry_param){.entry_timeout = seconds};
+		r = 0;
+	}
+	return r;
+}
+
 void graft_lookup(fuse_req_t req, struct graft_node *dir, const char *name)
 {
 	struct graft *g = dir->graft;
@@ -105,7 +126,7 @@ void graft_lookup(fuse_req_t req, struct graft_node *dir, const char *name)
 	int r = graft_enter(g);
 
 	if (r == 0) {
-		r = graft_find(dir, name, 0, &e);
+		r = look_up(dir, name, &e);
 		graft_leave(g);
 	}
 	reply_entry(req, r, &e);
@@ -115,12 +136,13 @@ void graft_mknod(fuse_req_t req, struct graft_node *dir, const char *name, mode_
 {
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
+	uint64_t since = graft_stillness(g);
 	int r = S_ISCHR(mode) || S_ISBLK(mode) ? -EPERM : graft_enter_to_change(g); /* the mount is nodev */
 
 	if (r == 0) {
 		r = files_mknod(dir->fd, name, mode, rdev);
 		if (r == 0)
-			r = graft_find(dir, name, mode & S_IFMT, &e);
+			r = graft_find(dir, name, mode & S_IFMT, since, &e);
 		graft_leave(g);
 	}
 	reply_entry(req, r, &e);
@@ -130,12 +152,13 @@ void graft_mkdir(fuse_req_t req, struct graft_node *dir, const char *name, mode_
 {
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
+	uint64_t since = graft_stillness(g);
 	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = files_mkdir(dir->fd, name, mode);
 		if (r == 0)
-			r = graft_find(dir, name, S_IFDIR, &e);
+			r = graft_find(dir, name, S_IFDIR, since, &e);
 		graft_leave(g);
 	}
 	reply_entry(req, r, &e);
@@ -145,12 +168,13 @@ void graft_symlink(fuse_req_t req, const char *target, struct graft_node *dir, c
 {
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
+	uint64_t since = graft_stillness(g);
 	int r = graft_enter_to_change(g);
 
 	if (r == 0) {
 		r = files_symlink(target, dir->fd, name);
 		if (r == 0)
-			r = graft_find(dir, name, S_IFLNK, &e);
+			r = graft_find(dir, name, S_IFLNK, since, &e);
 		graft_leave(g);
 	}
 	reply_entry(req, r, &e);
@@ -160,12 +184,13 @@ void graft_link(fuse_req_t req, struct graft_node *node, struct graft_node *newd
 {
 	struct graft *g = newdir->graft;
 	struct fuse_entry_param e;
+	uint64_t since = graft_stillness(g);
 	int r = node->graft == g ? graft_enter_to_change(g) : -EXDEV;
 
 	if (r == 0) {
 		r = files_link(node->fd, newdir->fd, newname);
 		if (r == 0)
-			r = graft_find(newdir, newname, node->type, &e);
+			r = graft_find(newdir, newname, node->type, since, &e);
 		graft_leave(g);
 	}
 	reply_entry(req, r, &e);
@@ -201,8 +226,10 @@ static int rename_in(const struct graft_move *move, unsigned int flags)
 
 	graft_nodes_moving(move);
 	r = files_rename(move->dir->fd, move->name, move->newdir->fd, move->newname, flags);
-	if (r == 0)
-		graft_nodes_moved(move);
+	/* Until the kernel has looked a directory up in its new place, links in it lead less far up than they
+	 * may. */
+	if (r == 0 && graft_nodes_moved(move) && move->dir != move->newdir)
+		graft_forget_names(move->dir->graft);
 	return r;
 }
 

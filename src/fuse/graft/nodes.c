@@ -1,12 +1,14 @@
 #include "fuse/graft/nodes.h"
 
+#include "fuse/graft/still.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 pthread_mutex_t graft_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct index by_number, by_identity; /* of all grafts */
+static struct index by_number, by_identity, by_file; /* of all grafts */
 static uint64_t last_number;
 
 static struct graft_node *numbered(fuse_ino_t number)
@@ -20,6 +22,11 @@ static struct graft_node *numbered(fuse_ino_t number)
 			return node;
 	}
 	return NULL;
+}
+
+struct graft_node *graft_node_locked(struct graft *g, uint64_t number)
+{
+	return number == g->root.number ? &g->root : numbered(number);
 }
 
 /* What is placed is hashed by its place alone, so that nodes_at() finds all that were ever there. */
@@ -65,6 +72,9 @@ static void bury_unused(struct graft_node *node, struct list *dead)
 
 		index_remove(&by_number, &node->by_number);
 		index_remove(&by_identity, &node->by_identity);
+		if (S_ISDIR(node->type))
+			index_remove(&by_file, &node->by_file);
+		graft_keep_drop(node);
 		list_remove(&node->link);
 		list_append(dead, &node->link);
 		if (parent)
@@ -95,6 +105,7 @@ static struct graft_node *new_node(struct graft_node *dir, const char *name, int
 	if (!node)
 		return NULL;
 	list_init(&node->link);
+	list_init(&node->kept);
 	node->graft = dir->graft;
 	node->fd = fd;
 	node->dev = st->st_dev;
@@ -123,6 +134,12 @@ static int add(struct graft_node *node)
 		index_remove(&by_number, &node->by_number);
 		return -ENOMEM;
 	}
+	if (S_ISDIR(node->type) &&
+	    index_add(&by_file, &node->by_file, file_hash(node->graft, node->dev, node->ino)) < 0) {
+		index_remove(&by_number, &node->by_number);
+		index_remove(&by_identity, &node->by_identity);
+		return -ENOMEM;
+	}
 	list_append(&node->graft->nodes, &node->link);
 	node->graft->refs++;
 	if (node->parent)
@@ -130,14 +147,38 @@ static int add(struct graft_node *node)
 	return 0;
 }
 
+/*
+ * A directory the sandbox has moved is two nodes for a while, and two inodes to the kernel: what is done to
+ * one of them it does not see in the other. So nothing of both is remembered. Whether there is another one.
+ */
+static bool is_known_elsewhere(struct graft_node *node)
+{
+	struct hashed *e = index_first(&by_file, node->by_file.hash);
+	bool elsewhere = false;
+
+	for (; e; e = index_next(e)) {
+		struct graft_node *n = container_of(e, struct graft_node, by_file);
+
+		if (n == node || n->graft != node->graft || n->dev != node->dev || n->ino != node->ino)
+			continue;
+		n->origin = GRAFT_FOREIGN;
+		elsewhere = true;
+	}
+	if (elsewhere)
+		node->origin = GRAFT_FOREIGN;
+	return elsewhere;
+}
+
 struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st)
 {
 	struct graft_node *node, *fresh = new_node(dir, name, fd, st);
+	bool elsewhere = false;
 
 	pthread_mutex_lock(&graft_lock);
 	node = find(dir, name, st);
 	if (!node && fresh && add(fresh) == 0) {
 		node = fresh;
+		elsewhere = S_ISDIR(node->type) && is_known_elsewhere(node);
 		fresh = NULL;
 		fd = -1;
 	}
@@ -147,6 +188,8 @@ struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int
 		node->unsettled = false;
 	}
 	pthread_mutex_unlock(&graft_lock);
+	if (elsewhere)
+		graft_forget_known(dir->graft);
 	if (fresh) {
 		free(fresh->name);
 		free(fresh);
@@ -199,11 +242,13 @@ void graft_forget_all(void)
 			struct graft_node *node = container_of(e, struct graft_node, by_number);
 
 			index_remove(&by_number, e);
+			graft_keep_drop(node);
 			list_remove(&node->link);
 			list_append(&dead, &node->link);
 		}
 	index_free(&by_number);
 	index_free(&by_identity);
+	index_free(&by_file);
 	pthread_mutex_unlock(&graft_lock);
 	free_dead(&dead);
 }
@@ -316,9 +361,10 @@ void graft_nodes_moving(const struct graft_move *move)
 	pthread_mutex_unlock(&graft_lock);
 }
 
-void graft_nodes_moved(const struct graft_move *move)
+bool graft_nodes_moved(const struct graft_move *move)
 {
 	struct list there, back;
+	bool any;
 
 	list_init(&there);
 	list_init(&back);
@@ -326,7 +372,9 @@ void graft_nodes_moved(const struct graft_move *move)
 	take_directories(move->dir, move->name, &there);
 	if (move->exchange)
 		take_directories(move->newdir, move->newname, &back);
+	any = !list_empty(&there) || !list_empty(&back);
 	place_directories(&there, move->newdir, move->newname);
 	place_directories(&back, move->dir, move->name);
 	pthread_mutex_unlock(&graft_lock);
+	return any;
 }

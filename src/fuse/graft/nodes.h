@@ -22,9 +22,18 @@
  */
 extern pthread_mutex_t graft_lock;
 
+/* A file as an open found it. */
+struct graft_version {
+	bool sure; /* a later change is sure to show in the rest */
+	off_t size;
+	struct timespec modified, changed;
+	uint64_t still; /* what graft_stillness() said; 0: to be judged by the rest alone */
+};
+
 struct graft_node {
 	struct hashed by_number, by_identity;
-	struct list link; /* of graft->nodes */
+	struct hashed by_file; /* of directories: wherever they are known */
+	struct list link;      /* of graft->nodes */
 	struct graft *graft;
 	struct graft_node *parent; /* NULL for the root, and for what is identified by (dev, ino) */
 	char *name;		   /* in `parent`; any bytes */
@@ -52,12 +61,20 @@ struct graft_node {
 	int32_t backing;	    /* 0: none */
 	unsigned int passed, plain; /* opens of either kind */
 
-	/* The file as the last open found it, if a later change is sure to show in this. */
-	struct graft_version {
-		bool sure;
-		off_t size;
-		struct timespec modified, changed;
-	} version;
+	/* What the kernel may remember of it; see graft/still.h. */
+	_Atomic enum graft_origin {
+		GRAFT_UNKNOWN,
+		GRAFT_OWN,     /* of the sandbox's root file system, and known in one place only */
+		GRAFT_FOREIGN, /* nothing of it may be remembered */
+	} origin;
+	bool asked;	     /* the kernel has asked something of it */
+	unsigned int mapped; /* opens through which its times may change without a request */
+	uint64_t kept_since; /* when attributes were given out last, in that order; 0: none are */
+	struct list kept;    /* of graft->kept, where kept_since is not 0 */
+
+	/* As of the last open that is closed again: by then the kernel has dropped the pages it was told to.
+	 */
+	struct graft_version version;
 
 	void *far; /* the graft's own, where it is far away */
 };
@@ -71,6 +88,14 @@ struct graft {
 	bool read_only;
 	uint64_t epoch; /* grows when a directory moves up through the mount */
 	struct list nodes, handles;
+	/* See graft/still.h. */
+	uint64_t root_mount; /* 0: not known */
+	uint64_t still;	     /* which time of stillness it is, 0: something may run */
+	uint64_t periods;
+	uint64_t names_given, names_taken_back; /* counts; equal: the kernel remembers no name */
+	struct list kept; /* nodes it remembers attributes of, in the order of `kept_since` */
+	unsigned int kept_count;
+	uint64_t kept_last;
 	/* NULL where the files are reached by descriptors: in all others `fd` is -1. */
 	struct far *far;
 	/* The kernel has forgotten a node; all of the graft is done with. No lock held. */
@@ -83,9 +108,12 @@ struct files_list;
 struct graft_handle {
 	struct list link; /* of graft->handles */
 	struct graft *graft;
-	int fd;			 /* -1 once shut down */
-	bool live;		 /* as files_is_live() says */
-	bool passed;		 /* counted in node->passed, else in node->plain */
+	int fd;	     /* -1 once shut down */
+	bool live;   /* as files_is_live() says */
+	bool passed; /* counted in node->passed, else in node->plain */
+	bool mapped; /* counted in node->mapped */
+	bool cached; /* through the kernel's pages, and `version` is what they are of */
+	struct graft_version version;
 	struct graft_node *node; /* known to the kernel as long as this is open */
 	dev_t dev;		 /* of that node */
 	struct files_list *list; /* of a directory, else NULL */
@@ -106,6 +134,8 @@ void graft_leave(struct graft *g);
  * One more lookup is counted. `st` is of the file. Returns NULL when out of memory.
  */
 struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st);
+/* With the lock held: that of a number, or NULL. */
+struct graft_node *graft_node_locked(struct graft *g, uint64_t number);
 
 /* Levels below fs/, never more than the kernel believes. */
 unsigned int graft_depth(struct graft_node *dir);
@@ -118,7 +148,8 @@ struct graft_move {
 };
 /* Before the system call, whether or not it will work, and after it worked. */
 void graft_nodes_moving(const struct graft_move *move);
-void graft_nodes_moved(const struct graft_move *move);
+/* Whether a directory was among what moved. */
+bool graft_nodes_moved(const struct graft_move *move);
 
 /* st_ino as shown: distinct between sandboxes, stable across mounts. */
 ino_t graft_shown_ino(const struct graft *g, dev_t dev, ino_t ino);

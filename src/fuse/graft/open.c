@@ -3,6 +3,7 @@
 #include "files/walk.h"
 #include "fuse/graft/graft.h"
 #include "fuse/graft/ops.h"
+#include "fuse/graft/still.h"
 #include "fuse/passthrough.h"
 
 #include <errno.h>
@@ -31,6 +32,8 @@ static bool join(struct graft_handle *h, int32_t id)
 	if (!node->backing && !node->plain)
 		node->backing = id;
 	h->passed = node->backing && !h->live;
+	h->mapped = h->mapped && h->passed;
+	node->mapped += h->mapped;
 	if (h->passed)
 		node->passed++;
 	else
@@ -70,6 +73,9 @@ static void leave_way(struct graft_handle *h)
 	int32_t unused = 0;
 
 	pthread_mutex_lock(&graft_lock);
+	if (h->cached)
+		node->version = h->version;
+	node->mapped -= h->mapped;
 	if (!h->passed) {
 		node->plain--;
 	} else if (--node->passed == 0) {
@@ -114,40 +120,53 @@ static bool is_settled(const struct timespec *changed)
 	return (now.tv_sec - changed->tv_sec) * 1000000000 + now.tv_nsec - changed->tv_nsec > TICK_NS;
 }
 
-/*
- * Whether pages the kernel has of the file are still true: it is as the last open
- * found it. Nobody can set the time of change, so a forged mtime is found out.
- * While a file is open the kernel compares size and mtime at each read.
- */
-static bool is_unchanged(struct graft_node *node, int fd)
+static struct graft_version version_of(struct graft_node *node, int fd, uint64_t since)
 {
-	struct graft_version version;
+	struct graft_version version = {0};
 	struct stat st;
-	bool same;
 
 	if (fstat(fd, &st) < 0)
-		return false;
+		return version;
 	version = (struct graft_version){.sure = is_settled(&st.st_ctim),
 					 .size = st.st_size,
 					 .modified = st.st_mtim,
-					 .changed = st.st_ctim};
+					 .changed = st.st_ctim,
+					 .still = graft_is_own(node) ? since : 0};
+	return version;
+}
+
+/*
+ * Whether pages the kernel has of the file are still true. What was opened and closed before since nothing
+ * ran in the sandbox has been changed through the kernel only. Else it must be as that open found it: nobody
+ * can set the time of change, so a forged mtime is found out. While a file is open the kernel compares size
+ * and mtime at each read.
+ */
+static bool is_unchanged(struct graft_node *node, const struct graft_version *now)
+{
+	const struct graft_version *then = &node->version;
+	bool same;
+
 	pthread_mutex_lock(&graft_lock);
-	same = node->version.sure && node->version.size == version.size &&
-	       same_time(&node->version.modified, &version.modified) &&
-	       same_time(&node->version.changed, &version.changed);
-	node->version = version;
+	same = (now->still && then->still == now->still) ||
+	       (then->sure && then->size == now->size && same_time(&then->modified, &now->modified) &&
+		same_time(&then->changed, &now->changed));
 	pthread_mutex_unlock(&graft_lock);
 	return same;
 }
 
-static int add_handle(struct graft_node *node, int fd, struct fuse_file_info *fi)
+static int add_handle(struct graft_node *node, int fd, uint64_t since, struct fuse_file_info *fi)
 {
 	struct graft_handle *h = graft_handle_new(node, fd, false);
 
 	if (!h)
 		return -ENOMEM;
 	h->live = files_is_live(fd);
+	h->mapped = (fi->flags & O_ACCMODE) == O_RDWR;
 	choose_way(h);
+	/* Stores into a mapping that passes set the times of the file below, and not of the kernel's inode.
+	 */
+	if (h->mapped)
+		graft_forget_attributes(node);
 	fi->fh = (uintptr_t)h;
 	/*
 	 * Files of procfs have no size to go by. And where an appended byte lands only the
@@ -155,7 +174,10 @@ static int add_handle(struct graft_node *node, int fd, struct fuse_file_info *fi
 	 * believes the end to be.
 	 */
 	fi->direct_io = !h->passed && (h->live || fi->flags & O_APPEND);
-	fi->keep_cache = !h->passed && !fi->direct_io && is_unchanged(node, fd);
+	h->cached = !h->passed && !fi->direct_io;
+	if (h->cached)
+		h->version = version_of(node, fd, since);
+	fi->keep_cache = h->cached && is_unchanged(node, &h->version);
 	/* Every write was judged as it was done; but a close has the kernel write what mappings have changed.
 	 */
 	fi->noflush = h->passed || fi->direct_io || (fi->flags & O_ACCMODE) == O_RDONLY;
@@ -168,6 +190,13 @@ static void drop_handle(struct graft_handle *h)
 	graft_handle_free(h);
 }
 
+/* The kernel did not hear of it, and has dropped no pages. */
+static void take_back(struct graft_handle *h)
+{
+	h->cached = false;
+	drop_handle(h);
+}
+
 void graft_open(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi)
 {
 	bool changes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
@@ -175,20 +204,23 @@ void graft_open(fuse_req_t req, struct graft_node *node, struct fuse_file_info *
 	int r = changes ? graft_enter_to_change(g) : graft_enter(g);
 
 	if (r == 0) {
+		uint64_t since = graft_stillness(g);
+
 		r = files_open(node->fd, fi->flags);
 		if (r >= 0)
-			r = add_handle(node, r, fi);
+			r = add_handle(node, r, since, fi);
 		graft_leave(g);
 	}
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else if (passthrough_reply_open(req, fi, backing_of(handle(fi))) < 0)
-		drop_handle(handle(fi));
+		take_back(handle(fi));
 }
 
 static int create(struct graft_node *dir, const char *name, mode_t mode, struct fuse_file_info *fi,
 		  struct fuse_entry_param *e)
 {
+	uint64_t since = graft_stillness(dir->graft);
 	bool unnamed = (fi->flags & O_TMPFILE) == O_TMPFILE;
 	int fd =
 	    unnamed ? files_tmpfile(dir->fd, fi->flags, mode) : files_create(dir->fd, name, fi->flags, mode);
@@ -198,12 +230,12 @@ static int create(struct graft_node *dir, const char *name, mode_t mode, struct 
 		return fd;
 	/* By the open file and not by its name, which the sandbox may have given to another one. */
 	path = open(files_self(fd).path, O_PATH | O_CLOEXEC);
-	r = path < 0 ? -errno : graft_entry(dir, name, S_IFREG, path, e);
+	r = path < 0 ? -errno : graft_entry(dir, name, S_IFREG, path, unnamed ? 0 : since, e);
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
-	r = add_handle(graft_node(e->ino), fd, fi);
+	r = add_handle(graft_node(e->ino), fd, since, fi);
 	if (r < 0)
 		graft_forget(e->ino, 1);
 	return r;
@@ -223,7 +255,7 @@ void graft_create(fuse_req_t req, struct graft_node *dir, const char *name, mode
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 	} else if (passthrough_reply_create(req, &e, fi, backing_of(handle(fi))) < 0) {
-		drop_handle(handle(fi));
+		take_back(handle(fi));
 		graft_forget(e.ino, 1);
 	}
 }

@@ -11,12 +11,15 @@ int graft_attributes(struct graft_node *node, struct stat *ret);
 
 /*
  * Looks `name` up and fills `ret`, with one more lookup counted. -ESTALE when `type` (S_IFDIR and the
- * like) is not 0 and something else is there.
+ * like) is not 0 and something else is there. `since`: of graft/still.h, for how long the name may be
+ * remembered.
  */
-int graft_find(struct graft_node *dir, const char *name, mode_t type, struct fuse_entry_param *ret);
+int graft_find(struct graft_node *dir, const char *name, mode_t type, uint64_t since,
+	       struct fuse_entry_param *ret);
 
 /* The same for the file `fd` (O_PATH, owned from here) found as `name`. */
-int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, struct fuse_entry_param *ret);
+int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, uint64_t since,
+		struct fuse_entry_param *ret);
 
 /* Whether the kernel does I/O on it without asking. */
 bool graft_passes(struct graft_node *node);
