@@ -23,28 +23,28 @@ remembers() {
 	printf '%s\n' 6.16 "$(uname -r)" | sort -VC
 }
 
-@test "300 changes by commands: each is seen at its command's end; nothing is asked twice meanwhile" {
+@test "200 changes by commands: each is seen at its command's end; nothing is asked twice meanwhile" {
 	local_only
-	same "$(remembers && echo remembered || echo asked)" "$(still end 300)"
+	same "$(remembers && echo remembered || echo asked)" "$(still end 200)"
 }
 
 @test "the same where the kernel asks for all data" {
 	local_only
-	same "$(remembers && echo remembered || echo asked)" "$(still end 150 -o passthrough=off)"
+	same "$(remembers && echo remembered || echo asked)" "$(still end 100 -o passthrough=off)"
 }
 
-@test "200 changes by commands while others look on all the time" {
+@test "150 changes by commands while others look on all the time" {
 	local_only
-	still crowd 200
+	still crowd 150
 }
 
-@test "200 changes by a process that tells of them past the mount" {
+@test "500 changes by a process that tells of them past the mount" {
 	local_only
-	still apart 200
+	still apart 500
 	put "$B/proc/server/ctl" 'signal KILL'
 }
 
-@test "200 changes by a process that its command has left behind" {
+@test "500 changes by a process that its command has left behind" {
 	local_only
-	still behind 200 -o passthrough=off
+	still behind 500 -o passthrough=off
 }

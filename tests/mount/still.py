@@ -12,23 +12,24 @@ import sys
 import threading
 
 CHANGE = r'''
-cd /workspace || exit 9
-n=$1 p=$2
-mv "old$p" "old$n" && mkdir "dir$n" && rmdir "dir$p"
-printf %s "$n" >>grown
-printf 'number %06d' "$n" >over.new && mv over.new over
-printf 'number %06d' "$n" | dd of=same conv=notrunc status=none
-truncate -s "$n" cut
-chmod "$((600 + n % 2 * 40))" mode
-rm -f come/in/go; [ $((n % 2)) = 0 ] || : >come/in/go
-mv come/in "come/in$n"; mv "come/in$n" come/in
-rm -f link; ln -s "$n" link
-: >"new$n"; rm -f "new$p"
-'''
-SERVE = r'''
-cd /workspace || exit 9
-exec 3<>.ask 4<>.told
-while read -r n p <&3; do sh .change "$n" "$p" && echo "$n" >&4 || echo failed >&4; done
+sub text { open(my $f, shift, shift) or die; print $f shift; close $f }
+sub change {
+    my ($n, $p) = @_;
+    rename "old$p", "old$n" and mkdir "dir$n" and rmdir "dir$p" or die;
+    text ">>", "grown", $n;
+    text ">", "over.new", sprintf "number %06d", $n;
+    rename "over.new", "over" or die;
+    text "+<", "same", sprintf "number %06d", $n;
+    truncate "cut", $n and chmod $n % 2 ? 0640 : 0600, "mode" or die;
+    unlink "come/in/go", "link", "new$p";
+    text ">", "come/in/go", "" if $n % 2;
+    rename "come/in", "come/in$n" and rename "come/in$n", "come/in" and symlink $n, "link" or die;
+    text ">", "new$n", "";
+}
+chdir "/workspace" or die;
+if (@ARGV) { change @ARGV; exit }
+open my $ask, "+<", ".ask" or die; open my $told, "+<", ".told" or die;
+while (defined(my $line = <$ask>)) { my @n = split " ", $line; change @n; syswrite $told, "$n[0]\n" }
 '''
 
 box, root, rounds, how = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
@@ -46,15 +47,13 @@ def run(text):
 def prepare():
     with open(f"{top}/.change", "w") as f:
         f.write(CHANGE)
-    with open(f"{top}/.serve", "w") as f:
-        f.write(SERVE)
     run("cd /workspace && mkdir dir0 come come/in && touch old0 new0 grown cut mode over same && mkfifo .ask .told")
     if how == "apart":
         os.mkdir(f"{box}/proc/server")
         with open(f"{box}/proc/server/cmd", "w") as f:
-            f.write("exec sh /workspace/.serve")
+            f.write("exec perl /workspace/.change")
     if how == "behind":
-        run("setsid sh /workspace/.serve >/dev/null 2>&1 </dev/null &")
+        run("setsid perl /workspace/.change >/dev/null 2>&1 </dev/null &")
 
 
 if how in ("apart", "behind"):
@@ -69,7 +68,7 @@ else:
     prepare()
 
     def change(n):
-        run(f"sh /workspace/.change {n} {n - 1}")
+        run(f"perl /workspace/.change {n} {n - 1}")
 
 
 def exists(name):
