@@ -15,6 +15,9 @@ void far_show(const struct far *far, struct stat *st)
 {
 	if (S_ISLNK(st->st_mode) && st->st_nlink > 1)
 		st->st_nlink = 1; /* their texts differ by where they are: no copy may make one of them */
+	/* Programs take buffers of that size. */
+	if (st->st_blksize < 512 || st->st_blksize > 1 << 20)
+		st->st_blksize = 4096;
 	st->st_ino = graft_shown_ino(far->graft, st->st_dev, st->st_ino);
 }
 

@@ -139,12 +139,13 @@ struct far_entry *far_entry_put(struct far_dir *d, const char *name, enum far_wh
 		far_dir_clear(d);
 		return NULL;
 	}
-	if (e->node && (what != FAR_PRESENT || e->node->ino != st->st_ino || e->node->dev != st->st_dev)) {
+	if (e->node &&
+	    (what != FAR_PRESENT || !st || e->node->ino != st->st_ino || e->node->dev != st->st_dev)) {
 		e->node->entry = NULL;
 		e->node = NULL;
 	}
 	/* Another file of the same name stands where the first did: the order is nobody's promise. */
-	if (what == FAR_PRESENT && e->what == FAR_PRESENT && e->has_attributes &&
+	if (what == FAR_PRESENT && e->what == FAR_PRESENT && e->has_attributes && st &&
 	    e->attr.st_ino != st->st_ino)
 		outdate_listing(d);
 	set_what(e, what);

@@ -42,41 +42,45 @@ static bool may_list(const struct far_dir *d)
 
 /* --- Opening, and going back to the start --- */
 
-static void listed(struct far_op *op)
+/* 0: the op ends with *ret; 1: it has to wait. */
+static int take_listing(struct far_op *op, int *ret)
 {
 	struct far_reader *r = reader(&op->fi);
 	struct far_dir *d = op->node->dir;
-	bool last = op->number >= FETCHES_MAX;
+	bool own = d && op->fetch && d->fetched_for == op->fetch;
 	struct far_listing *l;
 
 	/* Fresh from the agent, or kept up to date since. */
-	if (d && d->fetched_for == op->fetch && op->fetch && d->error) {
-		far_op_finish(op, d->error);
-		return;
+	if (own && d->error) {
+		*ret = d->error;
+		return 0;
 	}
-	if (may_list(d) || (d && op->fetch && d->fetched_for == op->fetch && d->whole && !d->fetching)) {
-		l = far_listing_of(d);
-		if (l && r->listing)
-			far_listing_unref(r->listing);
-		r->listing = l;
-		far_op_finish(op, l ? 0 : -ENOMEM);
-		return;
-	}
-	if (last) {
-		far_op_finish(op, -EIO);
-		return;
-	}
-	if (!d || !d->fetching) {
-		int rc = far_list_fetch(op->node);
+	if (!may_list(d) && !(own && d->whole && !d->fetching))
+		return 1;
+	l = far_listing_of(d);
+	if (l && r->listing)
+		far_listing_unref(r->listing);
+	r->listing = l;
+	*ret = l ? 0 : -ENOMEM;
+	return 0;
+}
 
-		if (rc) {
-			far_op_finish(op, rc);
+static void listed(struct far_op *op)
+{
+	int rc = 0;
+
+	while (take_listing(op, &rc)) {
+		if (op->node->dir && op->node->dir->fetching) {
+			far_op_wait(op, &op->node->dir->waiting, listed);
 			return;
 		}
-		op->number++;
-		op->fetch = op->node->dir->fetched_for;
+		/* It may end before this returns: where nobody can be asked. */
+		rc = op->number++ < FETCHES_MAX ? far_list_fetch(op->node) : -EIO;
+		if (rc)
+			break;
+		op->fetch = op->node->dir ? op->node->dir->fetched_for : 0;
 	}
-	far_op_wait(op, &op->node->dir->waiting, listed);
+	far_op_finish(op, rc);
 }
 
 static bool reply_opendir(struct far_op *op)

@@ -82,13 +82,12 @@ static void take(struct far_node *dir, uint64_t from, int error, struct file_rep
 		error = -EIO;
 	if (!error && !reply->flag && !d->ahead) {
 		error = ask(dir, position);
-	} else {
-		d->begun = !error && !reply->flag && !d->disturbed;
-		d->position = position;
-		ended(d, error, !error && reply->flag);
+		if (!error)
+			return;
 	}
-	if (error && d->fetching)
-		ended(d, error, false);
+	d->begun = !error && !reply->flag && !d->disturbed;
+	d->position = position;
+	ended(d, error, !error && reply->flag); /* `d` may be gone */
 }
 
 static int on_entries(struct far_aside *a, int error, struct file_reply *reply)
@@ -178,6 +177,8 @@ void far_list_ahead(struct far_node *dir)
 
 static int on_found(struct far_aside *a, int error, struct file_reply *reply)
 {
+	if (a->asker) /* an agent that answers out of order */
+		a->asker->found = NULL;
 	if (!a->node)
 		far_release_handle(a->far, a->number);
 	else if (a->node->dir && a->node->dir->fetching)
@@ -185,25 +186,30 @@ static int on_found(struct far_aside *a, int error, struct file_reply *reply)
 	return 0;
 }
 
-struct far_aside *far_list_prepare(struct far_node *parent)
+struct far_aside *far_list_prepare(struct far_op *op)
 {
 	struct file_request q = {
 	    .op = FILE_READDIR, .flags = FILE_WATCH, .depth = FILE_LINK_RAW, .length = AHEAD_BYTES};
-	struct far_aside *a = far_aside_new(parent->far, NULL);
+	struct far_aside *a = far_aside_new(op->far, NULL);
 
 	if (!a)
 		return NULL;
-	a->number = q.handle = far_new_handle(parent->far);
+	a->number = q.handle = far_new_handle(op->far);
 	a->answered = on_found;
 	a->call.expected = (uint32_t)q.length;
-	return far_aside_encode(a, &q) ? NULL : a;
+	if (far_aside_encode(a, &q))
+		return NULL;
+	a->asker = op;
+	op->found = a;
+	return a;
 }
 
-void far_list_adopt(struct far_aside *a, struct far_node *n)
+void far_list_adopt(struct far_op *op, struct far_node *n)
 {
+	struct far_aside *a = op->found;
 	struct far_dir *d;
 
-	if (!S_ISDIR(n->type) || n->has_handle || n->dir || !(d = far_dir_get(n)))
+	if (!a || !S_ISDIR(n->type) || n->has_handle || n->dir || !(d = far_dir_get(n)))
 		return;
 	a->node = far_node_ref(n);
 	n->has_handle = true;

@@ -12,10 +12,10 @@ bool far_list_is_new(const struct far_node *dir);
 /*
  * The beginning of a listing of what another request, sent right before this one, looks up or makes as a
  * handle, a->number: should that be a directory, the next look into it has its answer already. NULL: no
- * memory. The op with that request has it as `found`, and is answered first; it is sent by far_aside_send().
+ * memory. The other request is `op`'s, and answered first; this one is sent by far_aside_send().
  */
-struct far_aside *far_list_prepare(struct far_node *parent);
-/* That is `n`. If it is not called the handle is dropped again. */
-void far_list_adopt(struct far_aside *a, struct far_node *n);
+struct far_aside *far_list_prepare(struct far_op *op);
+/* What `op` looked up or made is `n`. If it is not called the handle is dropped again. */
+void far_list_adopt(struct far_op *op, struct far_node *n);
 /* Somebody asks for one whose attributes were forgotten: with more such ones all of them are asked for. */
 void far_list_bare(struct far_node *dir);

@@ -43,7 +43,7 @@ static void make(struct far_op *op, struct file_request *q, const char *name, mo
 		far_op_finish(op, rc);
 	} else {
 		/* A directory that is made is filled next. */
-		if (type == S_IFDIR && (found = far_list_prepare(op->node)))
+		if (type == S_IFDIR && (found = far_list_prepare(op)))
 			q->fresh = found->number;
 		q->flags = FILE_WATCH;
 		q->handle = op->node->handle;
@@ -53,7 +53,6 @@ static void make(struct far_op *op, struct file_request *q, const char *name, mo
 		op->flags = (int)type;
 		op->answered = on_made;
 		op->reply = far_reply_entry;
-		op->found = found;
 		far_op_call(op, q);
 		if (found)
 			far_aside_send(found);

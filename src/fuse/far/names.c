@@ -171,8 +171,8 @@ void far_give_entry(struct far_op *op, const char *name, const struct stat *give
 	}
 	if (r >= 0)
 		r = far_fill_entry(op->node, name, &st, &op->entry);
-	if (r == 0 && op->found)
-		far_list_adopt(op->found, graft_node(op->entry.ino)->far);
+	if (r == 0)
+		far_list_adopt(op, graft_node(op->entry.ino)->far);
 	far_op_finish(op, r);
 }
 
@@ -205,9 +205,8 @@ static void ask(struct far_op *op)
 		return;
 	}
 	/* Who asks for one name often asks for what is in it, or for another. */
-	if (far_list_is_new(dir) && (found = far_list_prepare(dir)))
+	if (far_list_is_new(dir) && (found = far_list_prepare(op)))
 		q.fresh = found->number;
-	op->found = found;
 	q.handle = dir->handle;
 	strcpy(q.name, op->name);
 	op->answered = on_lookup;

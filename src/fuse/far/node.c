@@ -156,6 +156,9 @@ void far_node_place(struct far_node *n, struct far_node *dir, const char *name)
 
 	if (before == dir && strcmp(n->name, name) == 0)
 		return;
+	for (const struct far_node *above = dir; above; above = above->place)
+		if (above == n) /* nothing is in itself, whoever says so */
+			return;
 	copy = strdup(name);
 	if (!copy) /* found under its old name, or not at all: ESTALE */
 		return;

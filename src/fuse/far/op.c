@@ -13,6 +13,8 @@ static void op_free(struct far_op *op)
 {
 	struct far *far = op->far;
 
+	if (op->found)
+		op->found->asker = NULL;
 	if (op->let_go)
 		op->let_go(op->opened);
 	if (op->node)

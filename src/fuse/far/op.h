@@ -72,6 +72,7 @@ struct far_aside {
 	char name[NAME_MAX + 1];
 	struct far_piece *piece;
 	struct far_file *file;
+	struct far_op *asker; /* whose `found` this is, or NULL */
 	size_t size;
 	/* As of an op, but with the error; NULL: whatever it is. Lock held. */
 	int (*answered)(struct far_aside *a, int error, struct file_reply *reply);
