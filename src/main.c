@@ -191,6 +191,7 @@ static int run(struct options *o, struct error *err)
 				      .fuse_args = &o->fuse_args,
 				      .umask = o->umask,
 				      .single_threaded = o->single_threaded,
+				      .shared = o->allow_other,
 				      .passthrough = !o->no_passthrough,
 				      .answering = answering};
 	struct backend *backend;

@@ -28,6 +28,7 @@ struct init_reply {
 	uint32_t flags2, max_stack_depth;
 };
 
+static bool own_writes;
 static atomic_uint offered, agreed; /* upper halves of INIT's flags */
 
 /* What the reply to the request this thread has read last is to say. */
@@ -81,11 +82,7 @@ static ssize_t send_init(int fd, const struct iovec *iov, int count)
 	}
 	if (len == sizeof flat && init->head.error == 0 && offered) {
 		init->flags |= FUSE_INIT_EXT;
-		/*
-		 * Without it each write is preceded by a question for file capabilities. A user's own
-		 * writes take them and setuid bits away by themselves; root's do not.
-		 */
-		if (geteuid() != 0)
+		if (own_writes)
 			init->flags |= FUSE_HANDLE_KILLPRIV_V2;
 		init->flags2 |= reply.wanted & offered;
 		if (init->flags2 & INIT_PASSTHROUGH)
@@ -128,6 +125,11 @@ int amend_session(struct fuse_session *session)
 	static const struct fuse_custom_io io = {.read = receive, .writev = answer};
 
 	return fuse_session_custom_io(session, &io, fuse_session_fd(session));
+}
+
+void amend_own_writes(void)
+{
+	own_writes = true;
 }
 
 void amend_want_passthrough(void)

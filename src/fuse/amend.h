@@ -19,6 +19,11 @@
 int amend_session(struct fuse_session *session);
 
 /*
+ * Before the first request: a write of ours takes from a file what a write of whoever asks for it would,
+ * setuid bits and capabilities. Else each write is preceded by a question for the latter.
+ */
+void amend_own_writes(void);
+/*
  * For the reply to INIT: the kernel is asked to pass file data through, if it offers that. To be called
  * from the init operation.
  */

@@ -92,6 +92,9 @@ int serve_mount(const struct serve_options *options, struct error *err)
 	rc = amend_session(serving.session);
 	if (rc)
 		return error_errno(err, -rc, "MOUNT_FAILED", "libfuse takes no hooks");
+	/* Root's leave setuid bits alone, which is wrong where other users may write. */
+	if (geteuid() != 0 || !options->shared)
+		amend_own_writes();
 	notify_begin(serving.session);
 	passthrough_begin(serving.session, options->mountpoint, options->passthrough);
 	return 0;

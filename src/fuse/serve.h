@@ -12,6 +12,7 @@ struct serve_options {
 	const char *mountpoint;	     /* absolute */
 	struct fuse_args *fuse_args; /* what is passed on to libfuse */
 	bool single_threaded;
+	bool shared;	  /* with other users */
 	bool passthrough; /* where it is possible, see passthrough.h */
 	mode_t umask;
 	void (*answering)(void); /* called on a FUSE thread when the mount answers */
