@@ -64,6 +64,7 @@ static int snapshot_graft(struct snapshot *n, fuse_ino_t number, struct graft **
 		if (!g)
 			return -ENOMEM;
 		graft_set_read_only(g);
+		graft_still(g, true); /* nothing ever changes it */
 		n->front = g;
 		n->front_gone = gone;
 	}
@@ -98,6 +99,21 @@ int fs_graft(const struct spot *s, fuse_ino_t number, struct graft **ret)
 	if (s->object->kind == OBJECT_SNAPSHOT)
 		return snapshot_graft((struct snapshot *)s->object, number, ret);
 	return sandbox_graft((struct sandbox *)s->object, number, ret);
+}
+
+void fs_forget_early(const struct spot *s, struct graft **ret)
+{
+	struct sandbox *box = NULL;
+
+	*ret = NULL;
+	if (!s->object || !s->node->submit)
+		return;
+	if (s->object->kind == OBJECT_SANDBOX)
+		box = (struct sandbox *)s->object;
+	if (s->object->kind == OBJECT_PROCESS)
+		box = process_sandbox((struct process *)s->object);
+	if (box && box->front && still_is(box))
+		*ret = graft_ref(box->front);
 }
 
 int fs_need(const struct spot *s, struct list **ret_wait, struct error *err)

@@ -42,6 +42,11 @@ double spot_attribute_timeout(const struct spot *s);
  * lock held. -ESHUTDOWN when it has ended, -EAGAIN when it does not run yet, or is not ready yet.
  */
 int fs_graft(const struct spot *s, fuse_ino_t number, struct graft **ret);
+/*
+ * The files of a sandbox that remember something and soon may no more, as somebody is about to give it a
+ * command through this; or NULL. With a reference. Core lock held.
+ */
+void fs_forget_early(const struct spot *s, struct graft **ret);
 /* Begins what must be for that; *ret_wait is where its end is heard of. Core lock held. */
 int fs_need(const struct spot *s, struct list **ret_wait, struct error *err);
 /*

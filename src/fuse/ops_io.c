@@ -108,14 +108,34 @@ static bool try_open(struct request *r, struct pending *p)
 	return true;
 }
 
+/* What it takes to have the kernel forget many files is done before the command is given, and the lock held
+ * for that. */
+static void forget_early(fuse_ino_t ino)
+{
+	struct graft *graft = NULL;
+	struct spot s;
+
+	core_lock();
+	if (tree_resolve(ino, &s) == 0)
+		fs_forget_early(&s, &graft);
+	core_unlock();
+	if (!graft)
+		return;
+	graft_forget_known(graft);
+	graft_unref(graft);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct request r = {.req = req, .ino = ino, .fi = *fi, .attempt = try_open};
 
-	if (graft_owns(ino))
+	if (graft_owns(ino)) {
 		fs_op(open, graft_node(ino))(req, graft_node(ino), fi);
-	else
-		request_run(&r);
+		return;
+	}
+	if ((fi->flags & O_ACCMODE) != O_RDONLY)
+		forget_early(ino);
+	request_run(&r);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

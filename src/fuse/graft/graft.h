@@ -39,6 +39,8 @@ struct graft *graft_new_far(struct far *far, uint64_t key, fuse_ino_t root_ino);
  * twice at once.
  */
 void graft_still(struct graft *g, bool still);
+/* Has it forget what it remembers now; what it asks for from now on it may remember again. */
+void graft_forget_known(struct graft *g);
 /*
  * The sandbox ended: every operation answers ESHUTDOWN from now on, descriptors close once those that
  * run are through. Closes many of them: not to be called with the core lock held.

@@ -35,9 +35,6 @@ double graft_keep_attributes(struct graft_node *node, uint64_t since, bool asked
 void graft_forget_names(struct graft *g);
 /* The node's attributes may change without the kernel's noticing. */
 void graft_forget_attributes(struct graft_node *node);
-/* Both, of all nodes; what is read from now on may be remembered. */
-void graft_forget_known(struct graft *g);
-
 /* Whether anything of it may be remembered: it is no symlink, is part of the root, and known in one place
  * only. */
 bool graft_is_own(struct graft_node *node);
