@@ -155,6 +155,13 @@ static void set_transport_status(struct call *c)
 	int number = ECONNRESET;
 	long system = 0;
 
+	if (c->result == CURLE_HTTP2_STREAM && !transfer_took_all(c)) { /* whoever does that is there */
+		rpc_status_set(&c->status, RPC_UNAVAILABLE, 0,
+			       "%s answered before it had the whole request, and its answer is lost",
+			       c->endpoint->url);
+		return;
+	}
+
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
 		if (known[i].result == c->result) {
 			code = known[i].code;
@@ -182,17 +189,27 @@ static void set_http_status(struct call *c, long http)
 	cJSON_Delete(error);
 }
 
+/* A server that has said all may give up the rest of the request in a way that curl takes for a failure. */
+static bool is_whole(const struct call *c)
+{
+	cJSON *answer = c->result != CURLE_OK && c->kind == CALL_UNARY && c->in.len && !transfer_took_all(c)
+			    ? json_parse_object(c->in.data, c->in.len)
+			    : NULL;
+
+	cJSON_Delete(answer);
+	return c->result == CURLE_OK || answer;
+}
+
 /* The end of the request as HTTP sees it; true when there is a good answer to look at. */
 static bool answered(struct call *c)
 {
 	const char *type = c->kind == CALL_UNARY ? "application/json" : "application/connect+json";
 	long http = 0;
 
-	if (c->result == CURLE_OK || c->in.len)
-		curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &http);
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &http);
 	if (http && http != 200)
 		set_http_status(c, http);
-	else if (c->result != CURLE_OK)
+	else if (!is_whole(c))
 		set_transport_status(c);
 	else if (!is_content_type(c, type))
 		rpc_status_set(&c->status, RPC_INTERNAL, EPROTO, "%s answered with no %s", c->endpoint->url,

@@ -11,7 +11,6 @@
 
 /* Streams on one connection. What a server allows is less or more; curl opens another connection then. */
 #define STREAMS_MAX 1000
-#define NUDGE_MS    3u
 
 struct watcher {
 	struct list link;
@@ -170,10 +169,10 @@ static void on_nudge(uv_timer_t *timer)
 	endpoint_settle(e);
 }
 
-void endpoint_stalled(struct endpoint *e)
+void endpoint_stalled(struct endpoint *e, unsigned ms)
 {
-	if (!uv_is_active((uv_handle_t *)&e->nudge))
-		uv_timer_start(&e->nudge, on_nudge, NUDGE_MS, 0);
+	if (!uv_is_active((uv_handle_t *)&e->nudge) || uv_timer_get_due_in(&e->nudge) > ms)
+		uv_timer_start(&e->nudge, on_nudge, ms, 0);
 }
 
 /* --- Life --- */

@@ -18,6 +18,9 @@
 #define DEAD_MS	       20000u	  /* a connection on which nothing is acknowledged for so long is dead */
 #define KEEPALIVE_S    10L
 #define RESTARTS_MAX   5
+#define STALL_MS       3u
+#define UNASKED	       65535u /* bytes of a request that HTTP/2 lets through before the server asks for more */
+#define UNHEARD_MS     50u
 #define UPLOAD_BUFFER  65536u /* of curl, for each upload */
 
 /*
@@ -34,7 +37,7 @@ static size_t on_read(char *ret, size_t size, size_t count, void *arg)
 		c->out_waits = true;
 		c->stalled = room < UPLOAD_BUFFER;
 		if (c->stalled)
-			endpoint_stalled(c->endpoint);
+			endpoint_stalled(c->endpoint, STALL_MS);
 		return CURL_READFUNC_PAUSE;
 	}
 	if (left > room)
@@ -125,6 +128,14 @@ bool transfer_restart(struct call *c)
 	c->problem[0] = '\0';
 	curl_multi_remove_handle(multi, c->easy);
 	return set_version(c) && !curl_multi_add_handle(multi, c->easy);
+}
+
+bool transfer_took_all(const struct call *c)
+{
+	curl_off_t taken = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &taken);
+	return c->kind == CALL_DUPLEX || (size_t)taken >= c->out.len;
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *arg)
@@ -238,6 +249,12 @@ static bool set_request(struct call *c, uint32_t timeout_ms)
 	return true;
 }
 
+static void nudge_later(struct call *c)
+{
+	c->stalled = true;
+	endpoint_stalled(c->endpoint, UNHEARD_MS);
+}
+
 int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 {
 	struct endpoint *e = c->endpoint;
@@ -254,6 +271,8 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 	if (!c->easy || !add_headers(c, timeout_ms) || !set_connection(c, url) ||
 	    !set_request(c, timeout_ms) || !set_version(c) || curl_multi_add_handle(e->multi, c->easy))
 		return -ENOMEM;
+	if (c->kind != CALL_DUPLEX && c->out.len > UNASKED)
+		nudge_later(c);
 	return 0;
 }
 
@@ -270,10 +289,26 @@ void transfer_resume(struct call *c)
 	curl_easy_pause(c->easy, (out_waits ? CURLPAUSE_SEND : 0) | (c->in_waits ? CURLPAUSE_RECV : 0));
 }
 
+/*
+ * A server may answer before it has the whole request, of which it wants no more then.
+ * libcurl 7.88 goes on waiting for leave to send, and does not see that answer, until
+ * it is made to look.
+ */
+static void look_for_early_answer(struct call *c)
+{
+	curl_easy_pause(c->easy, CURLPAUSE_SEND);
+	curl_easy_pause(c->easy, CURLPAUSE_CONT);
+	if (!transfer_took_all(c))
+		nudge_later(c);
+}
+
 void transfer_nudge(struct call *c)
 {
 	c->stalled = false;
-	curl_easy_pause(c->easy, c->in_waits ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+	if (c->kind == CALL_DUPLEX)
+		curl_easy_pause(c->easy, c->in_waits ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+	else
+		look_for_early_answer(c);
 }
 
 /* What tells connections apart: the port at our end; 0 where there is none yet. */

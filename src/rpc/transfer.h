@@ -35,7 +35,7 @@ struct call {
 	struct buf out;
 	size_t sent; /* bytes at the start of `out` that curl has taken */
 	bool out_ended, out_waits;
-	bool stalled;  /* curl kept bytes when it was told to wait */
+	bool stalled;  /* curl may be keeping bytes back */
 	bool was_full; /* `writable` is due once there is room */
 	/* In */
 	struct buf in;
@@ -59,13 +59,15 @@ bool transfer_restart(struct call *c);
 void transfer_resume(struct call *c);
 /* Asks curl to look again for what it has to send. */
 void transfer_nudge(struct call *c);
+/* Whether curl has been rid of the whole request, if that has an end. */
+bool transfer_took_all(const struct call *c);
 /* Takes it away from curl and frees what it had. */
 void transfer_free(struct call *c);
 
 /* After curl was entered: tells all calls their news. */
 void endpoint_settle(struct endpoint *e);
-/* Some call has `stalled`: it is nudged soon. */
-void endpoint_stalled(struct endpoint *e);
+/* Some call has `stalled`: all of those are nudged in so many milliseconds, or sooner. */
+void endpoint_stalled(struct endpoint *e, unsigned ms);
 /* Puts it on the list of those with news. */
 void call_has_news(struct call *c);
 /* What is new with it. May free it. */

@@ -186,6 +186,34 @@ static void test_refusals(void **state)
 	}
 }
 
+/*
+ * A request that is larger than what is sent without the server's leave is answered
+ * before all of it is there. libcurl loses some of these answers, which is told; what
+ * is not lost is the server's word, and nothing waits.
+ */
+static void test_early_answers(void **state)
+{
+	static const struct {
+		const char *method;
+		enum rpc_code code;
+	} cases[] = {{"t.T/early", RPC_RESOURCE_EXHAUSTED}, {"t.T/hasty", RPC_OK}, {"t.T/unheard", RPC_OK}};
+	static char request[400000] = "{\"a\":\"";
+
+	(void)state;
+	memset(request + 6, 'x', sizeof request - 9);
+	strcpy(request + sizeof request - 3, "\"}");
+	for (int i = 0; i < 60; i++) {
+		struct trial t = {.method = cases[i % 3].method, .request = request};
+
+		run(&t);
+		assert_int_equal(t.status.transport, 0);
+		if (t.status.code == RPC_UNAVAILABLE)
+			assert_non_null(strstr(t.status.message, "answered before"));
+		else
+			assert_int_equal(t.status.code, cases[i % 3].code);
+	}
+}
+
 static void test_deadline(void **state)
 {
 	struct trial t = {.method = "t.T/never", .timeout_ms = 100};
@@ -489,6 +517,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_unary),	   cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_early_answers),
 	    cmocka_unit_test(test_deadline),	   cmocka_unit_test(test_nobody_there),
 	    cmocka_unit_test(test_one_connection), cmocka_unit_test(test_stream_ends),
 	    cmocka_unit_test(test_stream_whole),   cmocka_unit_test(test_hold),

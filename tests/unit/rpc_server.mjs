@@ -47,6 +47,16 @@ const calls = {
 		"application/json", { "x-request-id": "req-7" }),
 	html: (stream) => unary(stream, 502, "<html>bad gateway</html>", "text/html"),
 	type: (stream) => unary(stream, 200, "{}", "text/plain"),
+	// These answer when they have seen the headers. The first two say that they want no more; the third just ends.
+	early: (stream, _headers) => {
+		unary(stream, 429, JSON.stringify({ code: "resource_exhausted", message: "no room" }));
+		stream.on("finish", () => stream.close());
+	},
+	hasty: (stream, _headers) => {
+		unary(stream, 200, "{}");
+		stream.on("finish", () => stream.close());
+	},
+	unheard: (stream, _headers) => unary(stream.resume(), 200, "{}"),
 	never: () => {},
 	stall: (stream) => {
 		streaming(stream);
