@@ -39,7 +39,8 @@ SOURCES   := $(foreach m,$(MODULES),$(wildcard src/$(m)/*.c))
 OBJECTS   := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 MAIN_OBJECTS := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/*.c))
 AGENT_SOURCES := $(wildcard src/agent/*.c) src/channel/frame.c src/channel/protocol.c src/channel/file_request.c \
-                 src/channel/file_reply.c $(wildcard src/files/*.c) src/base/buf.c src/base/error.c
+                 src/channel/file_reply.c $(wildcard src/files/*.c) src/base/buf.c src/base/error.c \
+                 src/base/utf8.c
 AGENT_OBJECTS := $(AGENT_SOURCES:src/%.c=$(BUILD)/agent-obj/%.o)
 
 RUNNER_SOURCES := src/runner/main.c $(filter-out src/client/wait.c,$(wildcard src/client/*.c)) src/base/buf.c

@@ -1,5 +1,7 @@
 #include "base/error.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +11,7 @@ static void fill(struct error *err, int code, const char *reason, const char *fm
 	err->code = code;
 	snprintf(err->reason, sizeof err->reason, "%s", reason);
 	vsnprintf(err->text, sizeof err->text, fmt, args);
+	utf8_make_printable(err->text); /* names and words of others are in it */
 }
 
 int error_set(struct error *err, int code, const char *reason, const char *fmt, ...)

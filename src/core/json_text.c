@@ -1,5 +1,7 @@
 #include "core/json_text.h"
 
+#include "base/utf8.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -42,36 +44,6 @@ static bool take_word(struct scan *s, const char *word)
 		if (!take(s, *word))
 			return false;
 	return true;
-}
-
-/*
- * The bytes of one UTF-8 character at `p`, of which there are `len`; 0 when it is none: an overlong form,
- * a surrogate, one over U+10FFFF. *ret_short: it may only have been cut.
- */
-static size_t utf8_length(const unsigned char *p, size_t len, bool *ret_short)
-{
-	static const unsigned char least[] = {0, 0, 0x80, 0xa0,
-					      0x90}; /* of the second byte, where it matters */
-	size_t n = p[0] < 0x80	 ? 1
-		   : p[0] < 0xc2 ? 0
-		   : p[0] < 0xe0 ? 2
-		   : p[0] < 0xf0 ? 3
-		   : p[0] < 0xf5 ? 4
-				 : 0;
-
-	*ret_short = false;
-	for (size_t i = 1; i < n; i++) {
-		if (i == len) {
-			*ret_short = true;
-			return 0;
-		}
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		if (i == 1 && (((p[0] == 0xe0 || p[0] == 0xf0) && p[1] < least[n]) ||
-			       (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90)))
-			return 0;
-	}
-	return n;
 }
 
 static bool take_escape(struct scan *s)

@@ -147,11 +147,20 @@ static const char *first_set(const char *one, const char *two)
 	return value && *value ? value : getenv(two);
 }
 
+static int add_name(struct credentials *c, const char *header, const char *what, const char *name,
+		    struct error *err)
+{
+	char text[256];
+
+	if (snprintf(text, sizeof text, "%s", name) >= (int)sizeof text || !usable(text))
+		return error_set(err, EINVAL, "CREDENTIALS", "the W&B %s is no name", what);
+	return add(c, header, text, err);
+}
+
 static int wandb(struct credentials *c, char *key, const char *source, struct error *err)
 {
 	const char *entity = first_set("WANDB_ENTITY_NAME", "WANDB_ENTITY");
 	const char *project = first_set("WANDB_PROJECT_NAME", "WANDB_PROJECT");
-	char text[256];
 	int rc;
 
 	snprintf(c->source, sizeof c->source, "%s", source);
@@ -163,24 +172,22 @@ static int wandb(struct credentials *c, char *key, const char *source, struct er
 	/* Two names of one header are in use; the service takes either. */
 	rc = add(c, "x-api-key:", key, err);
 	rc = rc ? rc : add(c, "x-wandb-api-key:", key, err);
-	snprintf(text, sizeof text, "%s", entity);
-	if (!rc && !usable(text))
-		rc = error_set(err, EINVAL, "CREDENTIALS", "the W&B entity is no name");
-	rc = rc ? rc : add(c, "x-entity-id:", text, err);
-	snprintf(text, sizeof text, "%s", project && *project ? project : "uncategorized");
-	if (!rc && !usable(text))
-		rc = error_set(err, EINVAL, "CREDENTIALS", "the W&B project is no name");
-	return rc ? rc : add(c, "x-project-name:", text, err);
+	rc = rc ? rc : add_name(c, "x-entity-id:", "entity", entity, err);
+	return rc ? rc
+		  : add_name(c, "x-project-name:", "project", project && *project ? project : "uncategorized",
+			     err);
 }
 
 static int from_file(const char *file, struct credentials *ret, char *key, struct error *err)
 {
 	char *text = NULL;
 	int rc = read_secret_file(file, &text, err);
+	size_t len;
 
 	if (rc)
 		return rc;
-	snprintf(key, KEY_MAX, "%.*s", (int)strcspn(text, "\n"), text);
+	len = strcspn(text, "\n");
+	snprintf(key, KEY_MAX, "%.*s", len < KEY_MAX ? (int)len : 0, text); /* one that is too long is none */
 	free_secret(text);
 	return bearer(ret, key, file, err);
 }

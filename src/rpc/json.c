@@ -1,5 +1,7 @@
 #include "rpc/json.h"
 
+#include "base/utf8.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -106,7 +108,8 @@ cJSON *json_parse_object(const char *text, size_t len)
 	const char *end = NULL;
 	cJSON *o;
 
-	if (memchr(text, '\0', len)) /* cJSON would take the rest for nothing */
+	/* cJSON would take what follows a zero for nothing, and pass bytes that are no text on to others. */
+	if (memchr(text, '\0', len) || !utf8_is_valid(text, len))
 		return NULL;
 	o = cJSON_ParseWithLengthOpts(text, len, &end, false);
 	while (o && end < text + len && isspace((unsigned char)*end))

@@ -1,5 +1,9 @@
 #include "rpc/protobuf.h"
 
+#include "base/utf8.h"
+
+#include <string.h>
+
 #define WIRE_VARINT  0
 #define WIRE_FIXED64 1
 #define WIRE_BYTES   2
@@ -82,6 +86,7 @@ void protobuf_text(const struct protobuf *string, char *ret, size_t size)
 	size_t len = string->left < size - 1 ? string->left : size - 1;
 
 	for (size_t i = 0; i < len; i++)
-		ret[i] = string->at[i] >= ' ' && string->at[i] != 127 ? (char)string->at[i] : '?';
+		ret[i] = string->at[i] ? (char)string->at[i] : '?';
 	ret[len] = '\0';
+	utf8_make_printable(ret);
 }

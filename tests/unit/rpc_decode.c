@@ -114,6 +114,12 @@ static void test_json(void **state)
 	assert_null(json_parse_object("{} x", 4));
 	assert_null(json_parse_object("{\"a\":\"\0\"}", 9));
 	assert_null(json_parse_object("", 0));
+	assert_null(json_parse_object("{\"a\":\"0123456789\xff\"}", 19));
+	assert_null(json_parse_object("{\"a\":\"\xc3\"}", 9));
+	assert_null(json_parse_object("{\"a\":\"\xed\xa0\x80\"}", 11)); /* a surrogate */
+	o = json_parse_object("{\"a\":\"0123456789\xe2\x82\xac\"}", 21);
+	assert_string_equal(json_text(o, "a"), "0123456789\xe2\x82\xac");
+	cJSON_Delete(o);
 }
 
 /* --- Errors --- */
@@ -176,6 +182,32 @@ static void test_status(void **state)
 	cJSON_Delete(error);
 	buf_free(&info);
 	buf_free(&entry);
+}
+
+/* What of a message gets to a terminal. */
+static void test_status_printable(void **state)
+{
+	static const struct {
+		const char *said, *shown;
+	} cases[] = {
+	    {"caf\xc3\xa9, \xe2\x82\xac", "caf\xc3\xa9, \xe2\x82\xac"},
+	    {"a\nb\x1b[1m\x7f", "a?b?[1m?"},
+	    {"\xc2\x9b"
+	     "31m",
+	     "??31m"}, /* CSI as one character */
+	    {"\xff\xfe\xc3", "???"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct rpc_status s = {0};
+		cJSON *error = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(error, "message", cases[i].said);
+		rpc_status_decode(error, RPC_INTERNAL, &s);
+		assert_string_equal(s.message, cases[i].shown);
+		cJSON_Delete(error);
+	}
 }
 
 static void test_status_foreign(void **state)
@@ -298,9 +330,57 @@ static void test_credentials_order(void **state)
 	finds(token, "Authorization: Bearer f", token);
 }
 
-static void test_credentials_refused(void **state)
+static void wandb_headers(const char *entity, const char *project)
+{
+	char want_entity[64], want_project[64];
+	struct credentials c;
+	struct error err;
+
+	setenv("WANDB_API_KEY", "w", 1);
+	assert_int_equal(credentials_find(NULL, &c, &err), 0);
+	snprintf(want_entity, sizeof want_entity, "x-entity-id: %s", entity);
+	snprintf(want_project, sizeof want_project, "x-project-name: %s", project);
+	assert_string_equal(c.headers[0], "x-api-key: w");
+	assert_string_equal(c.headers[1], "x-wandb-api-key: w");
+	assert_string_equal(c.headers[2], want_entity);
+	assert_string_equal(c.headers[3], want_project);
+	credentials_free(&c);
+}
+
+static void test_credentials_wandb(void **state)
 {
 	(void)state;
+	setenv("WANDB_ENTITY", "today", 1);
+	wandb_headers("today", "uncategorized");
+	setenv("WANDB_PROJECT", "now", 1);
+	wandb_headers("today", "now");
+	setenv("WANDB_ENTITY_NAME", "seed", 1);
+	setenv("WANDB_PROJECT_NAME", "then", 1);
+	wandb_headers("seed", "then");
+	write_file(netrc, "machine wandb.ai password second", 0600);
+	finds(NULL, "x-api-key: second", "~/.netrc");
+	write_file(netrc, "machine wandb.ai password second machine api.wandb.ai password first", 0600);
+	finds(NULL, "x-api-key: first", "~/.netrc");
+}
+
+static void test_credentials_refused(void **state)
+{
+	static char long_text[5000] = "";
+
+	(void)state;
+	memset(long_text, 'k', sizeof long_text - 1);
+	write_file(token, long_text, 0600);
+	refuses(token, ENOKEY, "holds no key");
+	setenv("CWSANDBOX_API_KEY", long_text, 1);
+	refuses(NULL, ENOKEY, "CWSANDBOX_API_KEY holds no key");
+	unsetenv("CWSANDBOX_API_KEY");
+	setenv("WANDB_API_KEY", "s3cret", 1);
+	setenv("WANDB_ENTITY", "team\nx-evil: 1", 1);
+	refuses(NULL, EINVAL, "entity is no name");
+	setenv("WANDB_API_KEY", "s3cret", 1);
+	setenv("WANDB_ENTITY", long_text, 1);
+	refuses(NULL, EINVAL, "entity is no name");
+	clean(state);
 	setenv("CWSANDBOX_API_KEY", "s3cret\r\nx-evil: 1", 1);
 	refuses(NULL, ENOKEY, "CWSANDBOX_API_KEY holds no key");
 	write_file(token, "s3cret", 0640);
@@ -349,9 +429,11 @@ int main(void)
 	    cmocka_unit_test(test_envelope),
 	    cmocka_unit_test(test_json),
 	    cmocka_unit_test(test_status),
+	    cmocka_unit_test(test_status_printable),
 	    cmocka_unit_test(test_status_foreign),
 	    cmocka_unit_test(test_netrc),
 	    cmocka_unit_test_setup_teardown(test_credentials_order, clean, clean),
+	    cmocka_unit_test_setup_teardown(test_credentials_wandb, clean, clean),
 	    cmocka_unit_test_setup_teardown(test_credentials_refused, clean, clean),
 	    cmocka_unit_test_setup_teardown(test_base_url, clean, clean),
 	};

@@ -10,6 +10,7 @@
 #include "backend/aviato/state.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/utf8.h"
 #include "rpc/json.h"
 
 #include <errno.h>
@@ -131,16 +132,21 @@ void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 
 /* --- What the service says --- */
 
+static void keep_text(char *ret, size_t size, const char *text)
+{
+	snprintf(ret, size, "%s", text);
+	utf8_make_printable(ret);
+}
+
 void remote_remember(struct remote *i, const cJSON *sandbox)
 {
 	const cJSON *status = json_object(sandbox, "status"), *services = json_array(status, "services");
-	const char *state = json_text(status, "state");
 	int code = remote_exit_code(sandbox);
 
 	core_lock();
-	snprintf(i->known.state, sizeof i->known.state, "%s", state);
-	snprintf(i->known.reason, sizeof i->known.reason, "%s", json_text(status, "stateReason"));
-	snprintf(i->known.runner, sizeof i->known.runner, "%s", json_text(status, "runnerId"));
+	keep_text(i->known.state, sizeof i->known.state, json_text(status, "state"));
+	keep_text(i->known.reason, sizeof i->known.reason, json_text(status, "stateReason"));
+	keep_text(i->known.runner, sizeof i->known.runner, json_text(status, "runnerId"));
 	if (code >= 0)
 		i->known.exit_code = code;
 	if (services) {
