@@ -320,6 +320,7 @@ struct far_dir *far_dir_get(struct far_node *n)
 	list_init(&d->order);
 	list_init(&d->waiting);
 	list_append(&n->far->dirs, &d->lru);
+	n->far->dir_count++;
 	n->dir = d;
 	account(d, sizeof *d);
 	return d;
@@ -361,6 +362,7 @@ void far_dir_free(struct far_dir *d)
 	account(d, -(ssize_t)sizeof *d);
 	core_wake(&d->waiting);
 	list_remove(&d->lru);
+	n->far->dir_count--;
 	n->dir = NULL;
 	free(d);
 }
@@ -371,7 +373,7 @@ void far_dirs_trim(struct far *far, const struct far_dir *keep)
 		struct far_dir *d = container_of(pos, struct far_dir, lru);
 		struct far_node *n = d->owner;
 
-		if (far->remembered <= FAR_REMEMBER_MAX)
+		if (far->remembered <= FAR_REMEMBER_MAX && far->dir_count <= FAR_DIRS_MAX)
 			return;
 		if (d == keep || d->fetching)
 			continue;

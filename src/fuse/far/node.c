@@ -119,6 +119,12 @@ static void release(struct far_node *n)
 	n->has_handle = false;
 }
 
+static void leave_place(struct far_node *dir)
+{
+	dir->children--;
+	far_node_unref(dir);
+}
+
 void far_node_unref(struct far_node *n)
 {
 	if (--n->refs)
@@ -131,7 +137,7 @@ void far_node_unref(struct far_node *n)
 	if (n->watch)
 		index_remove(&n->far->watches, &n->by_watch);
 	if (n->place)
-		far_node_unref(n->place);
+		leave_place(n->place);
 	free(n->name);
 	free(n);
 }
@@ -165,8 +171,9 @@ void far_node_place(struct far_node *n, struct far_node *dir, const char *name)
 	free(n->name);
 	n->name = copy;
 	n->place = far_node_ref(dir);
+	dir->children++;
 	if (before)
-		far_node_unref(before);
+		leave_place(before);
 }
 
 static struct far_node *node_new(struct far_node *dir, struct graft_node *node, const struct stat *st)
@@ -267,7 +274,7 @@ void far_node_lose(struct far_node *n)
 void far_node_relax(struct far_node *n)
 {
 	/* With more references a request may be under way that uses it. */
-	if (n->refs == 1 && n->place && !n->dir)
+	if (n->refs == 1 + n->children && n->place && !n->dir)
 		release(n);
 }
 

@@ -20,7 +20,8 @@ struct far {
 	struct file_calls *calls; /* the sandbox's */
 	struct far_node *root;
 	uint64_t last_handle;
-	struct list dirs;     /* far_dir, the least recently used first */
+	struct list dirs; /* far_dir, the least recently used first */
+	size_t dir_count;
 	size_t remembered;    /* bytes, in all of them */
 	size_t ahead;	      /* bytes read ahead of programs */
 	struct index watches; /* far_node by the agent's number of its watch */
@@ -39,6 +40,7 @@ struct far_node {
 	struct graft_node *node; /* NULL once the kernel has forgotten it */
 	unsigned int refs;
 	struct far_node *place; /* the directory, with a reference; NULL for the root */
+	unsigned int children;	/* whose place it is: so many of `refs` */
 	char *name;
 	dev_t dev;
 	ino_t ino;
@@ -170,6 +172,7 @@ struct far_listing {
 };
 
 #define FAR_REMEMBER_MAX (64u << 20) /* bytes of listings per sandbox */
+#define FAR_DIRS_MAX	 8000	     /* listings: the agent has a descriptor and a watch for each */
 #define FAR_LISTING_MAX	 (64u << 20) /* bytes of one listing: more is not listed */
 #define FAR_NEWS_MS	 1000	     /* how long what is not watched may be believed when nothing is heard */
 
