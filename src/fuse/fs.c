@@ -4,6 +4,8 @@
 #include "base/loop.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <string.h>
 
 static void shut_down(void *graft)
 {
@@ -154,6 +156,52 @@ struct graft_node *file_node(fuse_ino_t ino, struct graft **ret_held, int *ret_e
 	core_unlock();
 	*ret_errno = rc == -EAGAIN ? ENOENT : -rc;
 	return rc ? NULL : graft_root(*ret_held);
+}
+
+/* The next name of a path in the mount, copied; what is behind it, or NULL where there is none. */
+static const char *take_name(const char *path, char name[NAME_MAX + 1])
+{
+	size_t len;
+
+	path += strspn(path, "/");
+	len = strcspn(path, "/");
+	if (len == 0 || len > NAME_MAX)
+		return NULL;
+	memcpy(name, path, len);
+	name[len] = '\0';
+	return path + len;
+}
+
+/* Core lock held. */
+static bool is_front(const char *session_name, const char *name, const struct graft_node *node)
+{
+	struct object *session = object_child(&the_mount.object, session_name);
+	struct object *box = session ? object_child(session, name) : NULL;
+	const struct graft *g = box && box->kind == OBJECT_SANDBOX ? ((struct sandbox *)box)->front : NULL;
+
+	return g && graft_has(g, node);
+}
+
+const char *fs_inward(const struct graft_node *dir, const char *target)
+{
+	const char *mountpoint = the_mount.settings.mountpoint, *rest = target;
+	char session[NAME_MAX + 1], box[NAME_MAX + 1], fs[NAME_MAX + 1];
+	size_t len = strlen(mountpoint);
+	bool ours;
+
+	if (!len || strncmp(target, mountpoint, len) != 0 || target[len] != '/')
+		return target;
+	rest = take_name(target + len, session);
+	rest = rest ? take_name(rest, box) : NULL;
+	rest = rest ? take_name(rest, fs) : NULL;
+	if (!rest || strcmp(fs, "fs") != 0)
+		return target;
+	core_lock();
+	ours = is_front(session, box, dir);
+	core_unlock();
+	if (!ours)
+		return target;
+	return *rest ? rest : "/";
 }
 
 void file_done(struct graft *held)

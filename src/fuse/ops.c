@@ -346,7 +346,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	struct graft_node *node = file_node(parent, &held, &err);
 
 	if (node)
-		fs_op(symlink, node)(req, target, node, name);
+		fs_op(symlink, node)(req, fs_inward(node, target), node, name);
 	else
 		fuse_reply_err(req, err);
 	file_done(held);

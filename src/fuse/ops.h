@@ -62,6 +62,11 @@ int fs_list(const struct spot *s, fuse_ino_t number, struct graft **ret, struct 
  */
 struct graft_node *file_node(fuse_ino_t ino, struct graft **ret_held, int *ret_errno);
 void file_done(struct graft *held);
+/*
+ * What a symlink in `dir` is to say for `target`: an absolute path through the mount to a file of the same
+ * sandbox becomes what that file is called inside. Points into `target`, or is "/".
+ */
+const char *fs_inward(const struct graft_node *dir, const char *target);
 
 /* Which function does it: for files reached by descriptors, or for those that are far away. */
 #define fs_op(op, node)	   (graft_is_far(node) ? far_##op : graft_##op)

@@ -195,6 +195,25 @@ traps() {
 	same inner "$(inside 'cat abs')"
 }
 
+@test "a link to an absolute path through the mount works on both sides" {
+	mkdir "$W/d"
+	echo text >"$W/d/f"
+	ln -s "$W/d/f" "$W/d/link"
+	ln -s "$F" "$W/top"
+	same text "$(cat "$W/d/link")"
+	same ../../workspace/d/f "$(readlink "$W/d/link")"
+	same /workspace/d/f "$(inside "readlink /workspace/d/link")"
+	same / "$(inside "readlink /workspace/top")"
+	[ "$W/top/workspace/d" -ef "$W/d" ]
+	# Another sandbox's files, and the control files, are not to be had that way.
+	mkdir "$S/other"
+	echo other >"$S/other/fs/tmp/secret"
+	ln -s "$S/other/fs/tmp/secret" "$B/state" "$W"
+	fails 'No such file' cat "$W/secret"
+	fails 'No such file' cat "$W/state"
+	same "$B/state" "$(inside "readlink /workspace/state")"
+}
+
 @test "a link that changes under a reader never leads out: 2,000 looks at a racing path" {
 	inside "mkdir -p real$T; echo decoy >real$T/secret" >/dev/null
 	put "$B/cmd" 'while :; do ln -sfn /workspace/real race; ln -sfn / race; done'

@@ -61,6 +61,8 @@ static inline bool graft_owns(fuse_ino_t ino)
 }
 /* Whether its operations are those of far.h. */
 bool graft_is_far(const struct graft_node *node);
+/* Whether it is one of its nodes. */
+bool graft_has(const struct graft *g, const struct graft_node *node);
 /* The node behind a number the kernel holds; NULL for a number that is not known. */
 struct graft_node *graft_node(fuse_ino_t ino);
 

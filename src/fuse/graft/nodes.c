@@ -204,6 +204,11 @@ bool graft_is_far(const struct graft_node *node)
 	return node->graft->far;
 }
 
+bool graft_has(const struct graft *g, const struct graft_node *node)
+{
+	return node->graft == g;
+}
+
 struct graft_node *graft_node(fuse_ino_t ino)
 {
 	struct graft_node *node;
