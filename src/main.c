@@ -23,10 +23,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILES_MAX   1048576
-#define ARRIVALS_MS 5000
-#define SEARCH_MS   30000
-#define STOPPING_MS 15000
+#define FILES_MAX     1048576
+#define ARRIVALS_MS   5000
+#define SEARCH_MS     30000 /* looking for what is there, without -o timeout */
+#define SEARCH_MIN_MS 10000
+#define STOPPING_MS   15000
 
 /* The parent waits at the other end until the mount answers; -1 in the foreground. */
 static int answer_fd = -1;
@@ -180,6 +181,13 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_CORE, &none); /* settings may hold secrets */
 }
 
+static unsigned search_ms(const struct options *o)
+{
+	unsigned ms = o->timeout_s ? (unsigned)o->timeout_s * 1000 : SEARCH_MS;
+
+	return ms > SEARCH_MIN_MS ? ms : SEARCH_MIN_MS;
+}
+
 static int run(struct options *o, struct error *err)
 {
 	struct mount_settings settings = {.timeout_ms = (unsigned)(o->timeout_s * 1000),
@@ -209,7 +217,7 @@ static int run(struct options *o, struct error *err)
 	rc = mount_begin(backend, &settings, err);
 	tree_init();
 	if (rc == 0)
-		rc = mount_wait_search(SEARCH_MS, err);
+		rc = mount_wait_search(search_ms(o), err);
 	if (rc == 0) {
 		mount_wait_arrivals(ARRIVALS_MS);
 		loop_post(watch_signals, NULL);

@@ -171,6 +171,8 @@ static void set_transport_status(struct call *c)
 	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &system);
 	if (c->result == CURLE_COULDNT_CONNECT && system > 0)
 		number = (int)system;
+	if (c->result == CURLE_WRITE_ERROR) /* nothing but that makes on_write() fail */
+		snprintf(c->problem, sizeof c->problem, "the answer is too large");
 	rpc_status_set(&c->status, code, number, "%s: %s", c->endpoint->url,
 		       c->problem[0] ? c->problem : curl_easy_strerror(c->result));
 }

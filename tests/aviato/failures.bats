@@ -131,3 +131,24 @@ mad() {
 	rmdir "$B"
 	eventually 20 eval 'same 0 "$(living)"'
 }
+
+@test "a list that holds a sandbox twice: it is taken over once, and works" {
+	begin -o on_exit=keep
+	same hi "$(inside 'echo hi')"
+	local id
+	id=$(cat "$B/id")
+	within 60 mount_down
+	curl -sS --http2-prior-knowledge -H "Authorization: Bearer $CWSANDBOX_API_KEY" --json '{}' \
+		"$GATEWAY/coreweave.sandbox.v1.SandboxService/ListSandboxes" >"$T/list"
+	jq -c '.sandboxes += .sandboxes' "$T/list" >"$T/twice"
+	same 2 "$(jq '.sandboxes | length' "$T/twice")"
+	jq -n --rawfile body "$T/twice" '{method: "ListSandboxes", http: {status: 200, contentType: "application/json", body: $body}}' >"$T/fault"
+	fault "$(cat "$T/fault")"
+	mount_up
+	same "$(basename "$B")" "$(ls "$S")"
+	same "$id" "$(cat "$B/id")"
+	same again "$(inside 'echo again')"
+	eventually 40 state_is running
+	rmdir "$B"
+	eventually 20 eval 'same 0 "$(living)"'
+}

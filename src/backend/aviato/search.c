@@ -32,6 +32,32 @@ struct listed {
 	cJSON *sandbox;
 };
 
+static int by_id(const void *a, const void *b)
+{
+	const cJSON *const *x = a, *const *y = b;
+
+	return strcmp(json_text(*x, "sandboxId"), json_text(*y, "sandboxId"));
+}
+
+/*
+ * A list that is paged while sandboxes come and go can hold one twice: it must not be
+ * taken over twice, or the two would fight for its agent.
+ */
+static void drop_repeated(cJSON *sandboxes)
+{
+	int count = cJSON_GetArraySize(sandboxes), n = 0;
+	cJSON **sorted = calloc((size_t)count + 1, sizeof(cJSON *)), *sandbox;
+
+	if (!sorted)
+		return;
+	cJSON_ArrayForEach(sandbox, sandboxes) sorted[n++] = sandbox;
+	qsort(sorted, (size_t)n, sizeof *sorted, by_id);
+	for (int i = 1; i < n; i++)
+		if (by_id(&sorted[i - 1], &sorted[i]) == 0)
+			cJSON_Delete(cJSON_DetachItemViaPointer(sandboxes, sorted[i - 1]));
+	free(sorted);
+}
+
 /* --- Handing one to core --- */
 
 /* Core lock held. */
@@ -161,6 +187,7 @@ static void find_listed(struct listing *l, const struct error *why)
 		found_all(f, why);
 		return;
 	}
+	drop_repeated(l->items);
 	cJSON_ArrayForEach(sandbox, l->items) take_over(f, sandbox, &begun);
 	f->listed = true;
 	settle(f);
@@ -228,8 +255,10 @@ static void list_listed(struct listing *l, const struct error *why)
 {
 	const cJSON *sandboxes = why ? NULL : l->items, *sandbox;
 
-	if (!why)
+	if (!why) {
+		drop_repeated(l->items);
 		remember_listed(l->request.aviato, sandboxes);
+	}
 	core_lock();
 	cJSON_ArrayForEach(sandbox, sandboxes) backend_shows(json_text(sandbox, "sandboxId"));
 	backend_showed(why);
