@@ -69,7 +69,7 @@ void file_handle_drop(struct files *files, struct known_file *h)
 	file_handle_unlist(files, h);
 	list_remove(&h->by_number);
 	files->count--;
-	close(h->fd);
+	file_job_close(h->fd);
 	free(h->name);
 	free(h);
 }

@@ -113,7 +113,11 @@ int tell_made(struct file_work *w)
 
 int act_unlink(struct file_work *w)
 {
-	return files_unlink(w->handle->fd, w->q->name);
+	int fd = files_child(w->handle->fd, w->q->name), rc = files_unlink(w->handle->fd, w->q->name);
+
+	if (fd >= 0)
+		file_job_close(fd);
+	return rc;
 }
 
 int act_rmdir(struct file_work *w)

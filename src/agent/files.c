@@ -79,6 +79,8 @@ static struct files *files_new(int root)
 	for (unsigned i = 0; i < WATCH_BUCKETS; i++)
 		list_init(&files->watches[i]);
 	files->notify.fd = -1;
+	list_init(&files->jobs);
+	files->jobs_done.fd = -1;
 	files->most = most_handles();
 	return files;
 }
@@ -91,6 +93,7 @@ static void forget_done(struct file_done *d)
 
 static void forget_all(struct files *files)
 {
+	file_jobs_forget(files);
 	file_handles_drop(files);
 	for (unsigned i = 0; i < FILE_WINDOW; i++)
 		forget_done(&files->done[i]);
@@ -113,8 +116,10 @@ void files_hello(struct agent *a, uint64_t life)
 void files_lost(struct agent *a)
 {
 	/* What happens from here on nobody is told of. */
-	if (a->files)
-		files_unwatch(a->files);
+	if (!a->files)
+		return;
+	files_unwatch(a->files);
+	file_jobs_lost(a->files);
 }
 
 void files_free(struct agent *a)
@@ -124,6 +129,7 @@ void files_free(struct agent *a)
 	if (!files)
 		return;
 	files_unwatch(files);
+	file_jobs_end(files);
 	forget_all(files);
 	close(files->root);
 	free(files);
@@ -260,7 +266,7 @@ static int work(struct file_work *w)
 	return !rc && op->tell ? op->tell(w) : rc;
 }
 
-static void work_and_answer(struct agent *a, const struct file_request *q, uint32_t tag)
+static struct file_work *work_for(struct agent *a, const struct file_request *q)
 {
 	/* Large, and needed by few: the strings are left as they are. */
 	static struct file_work w;
@@ -272,12 +278,48 @@ static void work_and_answer(struct agent *a, const struct file_request *q, uint3
 	w.handle = NULL;
 	w.made = -1;
 	buf_init(&w.rest, FRAME_PAYLOAD_MAX);
-	w.reply.error = (uint32_t)-work(&w);
-	if (w.made >= 0)
-		close(w.made);
-	put_answer(&w, tag);
-	keep_answer(&w);
-	buf_free(&w.rest);
+	return &w;
+}
+
+void files_job_done(struct agent *a, const struct file_request *q, uint32_t tag, bool wanted, int rc)
+{
+	const struct file_done *d = done_at(a->files, q->sequence);
+	struct file_work *w = work_for(a, q);
+
+	if (!d->running || d->sequence != q->sequence) /* nobody will ask */
+		return;
+	if (wanted)
+		files_notices(a, NULL);
+	if (!rc && file_operations[q->op].tell) {
+		w->handle = file_handle_find(a->files, q->handle);
+		rc = w->handle ? file_operations[q->op].tell(w) : -ESTALE;
+	}
+	w->reply.error = (uint32_t)-rc;
+	if (wanted)
+		put_answer(w, tag);
+	keep_answer(w);
+}
+
+static void work_and_answer(struct agent *a, const struct file_request *q, uint32_t tag)
+{
+	struct file_work *w = work_for(a, q);
+
+	w->reply.error = (uint32_t)-work(w);
+	if (w->made >= 0)
+		close(w->made);
+	put_answer(w, tag);
+	keep_answer(w);
+	buf_free(&w->rest);
+}
+
+/* Done for the first time, or, where it only looks, again. */
+static void do_request(struct agent *a, const struct file_request *q, uint32_t tag)
+{
+	if (file_job_begin(a, q, tag))
+		*done_at(a->files, q->sequence) =
+		    (struct file_done){.sequence = q->sequence, .running = true};
+	else
+		work_and_answer(a, q, tag);
 }
 
 static int refuse(const char **ret_why, const char *why)
@@ -306,12 +348,14 @@ int files_request(struct agent *a, const struct frame *f, const char **ret_why)
 		acknowledge(files, q.acknowledged);
 	files->told.watch = 0;
 	d = done_at(files, q.sequence);
-	if (q.sequence <= files->sequence && !d->again) {
+	if (q.sequence <= files->sequence && d->running) {
+		file_job_again(files, q.sequence, f->id);
+	} else if (q.sequence <= files->sequence && !d->again) {
 		answer_again(a, d, f->id);
 	} else {
 		if (q.sequence > files->sequence)
 			files->sequence = q.sequence;
-		work_and_answer(a, &q, f->id);
+		do_request(a, &q, f->id);
 	}
 	a->yield = clock_ms() - a->now >= FILES_BUDGET_MS;
 	return 0;

@@ -50,6 +50,7 @@ struct file_done {
 	uint64_t fresh, fresh_file; /* the handles it was to make */
 	uint32_t error;
 	bool again;	   /* it changes nothing: done again when it is sent again */
+	bool running;	   /* on a thread of its own */
 	struct buf answer; /* else what it was told */
 };
 
@@ -70,6 +71,10 @@ struct files {
 	uint32_t last_number;
 	struct file_changed told; /* the last notice, if no request came since; watch 0 else */
 	struct file_done done[FILE_WINDOW];
+	struct list jobs; /* struct file_job */
+	unsigned job_count;
+	struct watch jobs_done; /* the end of a pipe; fd -1: there is none yet */
+	int jobs_end;		/* the other one, for threads */
 };
 
 /* An operation at work. Steps return 0 or -errno. */
@@ -108,6 +113,19 @@ uint32_t files_watch(struct agent *a, struct known_file *h);
 /* Tells what was noticed. `q`: what was worked on meanwhile, or NULL. */
 void files_notices(struct agent *a, const struct file_request *q);
 void files_unwatch(struct files *files); /* all, and nobody is told */
+
+/* file_jobs.c */
+/* Whether it is done on a thread from here on, and answered by files_job_done(). */
+bool file_job_begin(struct agent *a, const struct file_request *q, uint32_t tag);
+/* It was sent again, while it is: to be answered under this tag. False: it is not. */
+bool file_job_again(struct files *files, uint64_t sequence, uint32_t tag);
+/* Closes it. Should it be the last of a large file without a name, nobody waits for that. */
+void file_job_close(int fd);
+void file_jobs_lost(struct files *files);   /* whoever asked is gone, and may ask again */
+void file_jobs_forget(struct files *files); /* and will not */
+void file_jobs_end(struct files *files);    /* waits for all */
+/* files.c: `q` was done, with this result; `wanted`: by who is connected, under this tag. */
+void files_job_done(struct agent *a, const struct file_request *q, uint32_t tag, bool wanted, int rc);
 
 /* file_names.c, file_attributes.c, file_data.c, file_lists.c: the steps of the operations */
 file_step tell_lookup, tell_readlink, act_mknod, act_mkdir, act_symlink, act_link, tell_made, act_unlink,
