@@ -200,6 +200,7 @@ static int run(struct options *o, struct error *err)
 				      .umask = o->umask,
 				      .single_threaded = o->single_threaded,
 				      .shared = o->allow_other,
+				      .memory = o->memory,
 				      .passthrough = !o->no_passthrough,
 				      .answering = answering};
 	struct backend *backend;

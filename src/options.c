@@ -33,6 +33,8 @@ static const char help[] =
     "  -o orphan_timeout=T  a sandbox without a mount ends after that time (default 1h)\n"
     "  -o passthrough=WHAT  on (default): the kernel reads and writes files below fs/ without\n"
     "                       the daemon, where it can; off\n"
+    "  -o remember=WHAT     of files below fs/, while nothing runs in a sandbox: attributes\n"
+    "                       (default), names as well, or nothing\n"
     "  -o spool_limit=SIZE  output kept per stream before a command must wait (default 1Gi)\n"
     "  -o state_dir=DIR     where sandboxes and their output are kept\n"
     "  -o timeout=T         how long an agent may be out of reach before what needs it\n"
@@ -127,6 +129,22 @@ static int set_passthrough(struct options *o, const char *value, struct error *e
 	return o->no_passthrough || strcmp(value, "on") == 0 ? 0 : bad_value(err, "passthrough", value);
 }
 
+static int set_memory(struct options *o, const char *value, struct error *err)
+{
+	static const char *const words[] = {
+	    [GRAFT_REMEMBER_NOTHING] = "nothing",
+	    [GRAFT_REMEMBER_ATTRIBUTES] = "attributes",
+	    [GRAFT_REMEMBER_NAMES] = "names",
+	};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(value, words[i]) == 0) {
+			o->memory = (enum graft_memory)i;
+			return 0;
+		}
+	return bad_value(err, "remember", value);
+}
+
 static int set_spool(struct options *o, const char *value, struct error *err)
 {
 	o->spool_over_channel = strcmp(value, "channel") == 0;
@@ -158,6 +176,7 @@ static const struct {
     {"cacert", set_cacert},
     {"umask", set_umask},
     {"passthrough", set_passthrough},
+    {"remember", set_memory},
     {"spool", set_spool},
     {"files", set_files},
     {"agent", set_agent},
@@ -267,8 +286,10 @@ static int take_words(struct options *o, char **words, int count, struct error *
 
 int options_parse(int argc, char **argv, struct options *ret, struct error *err)
 {
-	struct options o = {
-	    .orphan_timeout_s = ORPHAN_TIMEOUT_S, .spool_limit = SPOOL_LIMIT, .umask = (mode_t)-1};
+	struct options o = {.orphan_timeout_s = ORPHAN_TIMEOUT_S,
+			    .spool_limit = SPOOL_LIMIT,
+			    .umask = (mode_t)-1,
+			    .memory = GRAFT_REMEMBER_ATTRIBUTES};
 	bool named = false, only_words = false;
 	char *words[3], fsname[300];
 	int count = 0, rc;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "fuse/graft/graft.h"
 
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_opt.h>
@@ -18,6 +19,7 @@ struct options {
 	bool keep; /* on_exit=keep */
 	bool allow_other;
 	bool no_passthrough;
+	enum graft_memory memory; /* remember= */
 	mode_t umask;
 	uint64_t spool_limit; /* bytes */
 	uint64_t orphan_timeout_s;

@@ -5,19 +5,19 @@
 #include <unistd.h>
 
 /* Newer than the kernel headers this is built with; libfuse has no call for it. */
-#define NOTIFY_INC_EPOCH 8
+#define NOTIFY_INC_EPOCH  8
+#define PROTO_MINOR_EPOCH 44
 
 static struct {
 	pthread_mutex_t lock; /* the session stays as long as it is held; nothing under it waits */
 	struct fuse_session *session;
-	enum { UNKNOWN, YES, NO } knows_names;
+	bool heeded;
 } notify = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 void notify_begin(struct fuse_session *session)
 {
 	pthread_mutex_lock(&notify.lock);
 	notify.session = session;
-	notify.knows_names = UNKNOWN;
 	pthread_mutex_unlock(&notify.lock);
 }
 
@@ -28,30 +28,30 @@ void notify_end(void)
 	pthread_mutex_unlock(&notify.lock);
 }
 
-static bool next_epoch(void)
+void notify_init(const struct fuse_conn_info *conn)
 {
-	struct fuse_out_header head = {.len = sizeof head, .error = NOTIFY_INC_EPOCH};
-
-	return write(fuse_session_fd(notify.session), &head, sizeof head) == sizeof head;
+	pthread_mutex_lock(&notify.lock);
+	notify.heeded = conn->proto_minor >= PROTO_MINOR_EPOCH;
+	pthread_mutex_unlock(&notify.lock);
 }
 
-bool notify_knows_names(void)
+bool notify_is_heeded(void)
 {
-	bool knows;
+	bool heeded;
 
 	pthread_mutex_lock(&notify.lock);
-	if (notify.session && notify.knows_names == UNKNOWN)
-		notify.knows_names = next_epoch() ? YES : NO;
-	knows = notify.session && notify.knows_names == YES;
+	heeded = notify.session && notify.heeded;
 	pthread_mutex_unlock(&notify.lock);
-	return knows;
+	return heeded;
 }
 
 void notify_names(void)
 {
+	struct fuse_out_header head = {.len = sizeof head, .error = NOTIFY_INC_EPOCH};
+
 	pthread_mutex_lock(&notify.lock);
 	if (notify.session)
-		next_epoch();
+		(void)!write(fuse_session_fd(notify.session), &head, sizeof head);
 	pthread_mutex_unlock(&notify.lock);
 }
 

@@ -16,9 +16,16 @@
 void notify_begin(struct fuse_session *session);
 void notify_end(void);
 
-/* Whether the kernel can be told so of names (Linux 6.16). False outside of the two above. */
-bool notify_knows_names(void);
-/* Every name of the mount is looked up at its next use, also where an answer about it is still on its way. */
+/* From the init operation. */
+void notify_init(const struct fuse_conn_info *conn);
+
+/* Whether the kernel heeds both for answers too that are on their way to it: Linux 6.16. */
+bool notify_is_heeded(void);
+/*
+ * Every name of the mount is looked up at its next use. The kernel drops each name for that, and until the
+ * answer is there a directory is one without a name: getcwd(2) of who stands in it fails, mounts on it are
+ * gone, an overlay over it is stale.
+ */
 void notify_names(void);
 /* The attributes of this inode are asked for at their next use; nothing happens if the kernel has none such.
  */

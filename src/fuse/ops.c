@@ -1,6 +1,7 @@
 /* FUSE operations on names and attributes: the control tree's answered here, fs/ passed to its graft. */
 #include "fuse/ops.h"
 
+#include "fuse/notify.h"
 #include "fuse/passthrough.h"
 #include "fuse/pending.h"
 
@@ -468,6 +469,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 				  FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS |
 				  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	passthrough_init(conn);
+	notify_init(conn);
 	front.answering();
 }
 

@@ -96,6 +96,7 @@ int serve_mount(const struct serve_options *options, struct error *err)
 	if (geteuid() != 0 || !options->shared)
 		amend_own_writes();
 	notify_begin(serving.session);
+	graft_remember(options->memory);
 	passthrough_begin(serving.session, options->mountpoint, options->passthrough);
 	return 0;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "fuse/graft/graft.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -12,7 +13,8 @@ struct serve_options {
 	const char *mountpoint;	     /* absolute */
 	struct fuse_args *fuse_args; /* what is passed on to libfuse */
 	bool single_threaded;
-	bool shared;	  /* with other users */
+	bool shared; /* with other users */
+	enum graft_memory memory;
 	bool passthrough; /* where it is possible, see passthrough.h */
 	mode_t umask;
 	void (*answering)(void); /* called on a FUSE thread when the mount answers */

@@ -91,6 +91,9 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want |= conn->capable & FUSE_CAP_ATOMIC_O_TRUNC;
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	passthrough_init(conn);
+	notify_init(conn);
+	if (getenv("STILL"))
+		graft_still(graft, true);
 }
 
 static void on_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -273,8 +276,7 @@ static int serve(struct fuse_session *session, const char *mountpoint)
 	if (fuse_session_mount(session, mountpoint) != 0 || amend_session(session) != 0)
 		return 1;
 	notify_begin(session);
-	if (getenv("STILL"))
-		graft_still(graft, true);
+	graft_remember(GRAFT_REMEMBER_NAMES);
 	passthrough_begin(session, mountpoint, !passthrough || strcmp(passthrough, "off") != 0);
 	puts("ready");
 	fflush(stdout);

@@ -33,6 +33,10 @@ void graft_set_read_only(struct graft *g);
 /* The same for files that are far away: `far` belongs to who calls it. */
 struct far;
 struct graft *graft_new_far(struct far *far, uint64_t key, fuse_ino_t root_ino);
+enum graft_memory { GRAFT_REMEMBER_NOTHING, GRAFT_REMEMBER_ATTRIBUTES, GRAFT_REMEMBER_NAMES };
+/* What the kernel may remember while nothing runs; of all grafts, before there is any. Names: attributes too.
+ */
+void graft_remember(enum graft_memory memory);
 /*
  * From now on nothing changes its files but what comes through the mount; or, before anything may, no longer
  * so: the kernel then remembers nothing of them when this returns. It waits for nothing. Not to be called

@@ -107,7 +107,7 @@ static int look_up(struct graft_node *dir, const char *name, struct fuse_entry_p
 	int r = graft_find(dir, name, 0, since, e);
 	double seconds;
 
-	if (r == 0 && e->entry_timeout > 0)
+	if (r == 0 && since)
 		e->attr_timeout = graft_keep_attributes(graft_node(e->ino), since, false);
 	if (r != -ENOENT)
 		return r;

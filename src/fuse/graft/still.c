@@ -10,6 +10,13 @@
 	8192 /* attributes remembered of one graft: so many notifications before a command starts */
 #define AT_ONCE 256
 
+static enum graft_memory memory = GRAFT_REMEMBER_ATTRIBUTES;
+
+void graft_remember(enum graft_memory what)
+{
+	memory = what;
+}
+
 uint64_t graft_stillness(struct graft *g)
 {
 	uint64_t still;
@@ -61,7 +68,7 @@ double graft_keep_name(struct graft_node *dir, struct graft_node *node, uint64_t
 	if (!since || !graft_is_own(dir) || (node && !graft_is_own(node)))
 		return 0;
 	pthread_mutex_lock(&graft_lock);
-	keep = g->still == since && dir->origin == GRAFT_OWN;
+	keep = memory == GRAFT_REMEMBER_NAMES && g->still == since && dir->origin == GRAFT_OWN;
 	if (keep)
 		g->names_given++;
 	dir->asked = true;
@@ -207,7 +214,7 @@ void graft_still(struct graft *g, bool still)
 {
 	if (g->far)
 		return;
-	still = still && notify_knows_names();
+	still = still && memory != GRAFT_REMEMBER_NOTHING && notify_is_heeded();
 	pthread_mutex_lock(&graft_lock);
 	g->still = still ? ++g->periods : 0;
 	pthread_mutex_unlock(&graft_lock);

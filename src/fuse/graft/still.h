@@ -1,10 +1,11 @@
 /*
  * What the kernel may remember of fs/, for as long as nothing runs in the sandbox.
  *
- * Then files change through the mount alone, which the kernel sees for itself. Names and attributes are given
- * out with timeouts, and before anything runs again the kernel is told that none of it counts any more: for
- * all names at once, for attributes inode by inode. It heeds that for answers too that are still on their way
- * to it when it is told, if a few rules are kept; they are at the functions that follow.
+ * Then files change through the mount alone, which the kernel sees for itself. Attributes, and names where
+ * that is wanted, are given out with timeouts, and before anything runs again the kernel is told that none of
+ * it counts any more: for all names at once, for attributes inode by inode. It heeds that for answers too
+ * that are still on their way to it when it is told, if a few rules are kept; they are at the functions that
+ * follow.
  */
 #pragma once
 
