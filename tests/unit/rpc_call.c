@@ -329,6 +329,19 @@ static void test_cancel(void **state)
 	test_unary(state); /* the connection lives on */
 }
 
+/* What is given up while it comes in fast holds nothing else up. */
+static void test_floods(void **state)
+{
+	for (int i = 0; i < 60; i++) {
+		struct trial flood = {
+		    .method = "t.T/flood", .kind = CALL_SERVER_STREAM, .on_message = cancel_now};
+		struct trial garbage = {.method = "t.T/garbage", .kind = CALL_SERVER_STREAM};
+
+		run(i % 2 ? &garbage : &flood);
+		test_unary(state);
+	}
+}
+
 /* --- The server --- */
 
 static void open_endpoints(int port)
@@ -399,7 +412,7 @@ int main(void)
 	    cmocka_unit_test(test_stream_ends),	  cmocka_unit_test(test_stream_whole),
 	    cmocka_unit_test(test_hold),	  cmocka_unit_test(test_duplex),
 	    cmocka_unit_test(test_ping_pong),	  cmocka_unit_test(test_first_messages),
-	    cmocka_unit_test(test_cancel),
+	    cmocka_unit_test(test_cancel),	  cmocka_unit_test(test_floods),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, end_all);

@@ -58,6 +58,25 @@ const calls = {
 	},
 	unheard: (stream, _headers) => unary(stream.resume(), 200, "{}"),
 	never: () => {},
+	// Messages on and on, as fast as they go.
+	flood: (stream) => {
+		const one = message({ pad: "x".repeat(20000) });
+		const more = () => {
+			while (!stream.destroyed && stream.write(one));
+			stream.once("drain", more);
+		};
+		streaming(stream);
+		more();
+	},
+	// The same, of what is no message.
+	garbage: (stream) => {
+		const more = () => {
+			while (!stream.destroyed && stream.write(Buffer.alloc(65536, 255)));
+			stream.once("drain", more);
+		};
+		streaming(stream);
+		more();
+	},
 	stall: (stream) => {
 		streaming(stream);
 		stream.write(message({ n: 0 }));
