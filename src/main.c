@@ -26,7 +26,7 @@
 #define FILES_MAX     1048576
 #define ARRIVALS_MS   5000
 #define SEARCH_MS     30000 /* looking for what is there, without -o timeout */
-#define SEARCH_MIN_MS 10000
+#define SEARCH_MIN_MS 15000
 #define STOPPING_MS   15000
 
 /* The parent waits at the other end until the mount answers; -1 in the foreground. */

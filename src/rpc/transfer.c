@@ -138,6 +138,12 @@ bool transfer_took_all(const struct call *c)
 	return c->kind == CALL_DUPLEX || (size_t)taken >= c->out.len;
 }
 
+static void nudge_later(struct call *c)
+{
+	c->stalled = true;
+	endpoint_stalled(c->endpoint, UNHEARD_MS);
+}
+
 static size_t on_header(char *data, size_t size, size_t count, void *arg)
 {
 	static const char name[] = "x-request-id:";
@@ -145,6 +151,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 	size_t len = size * count, n = 0;
 
 	opened(c, true);
+	if (!c->answering)
+		nudge_later(c);
+	c->answering = true;
 	if (len < sizeof name || strncasecmp(data, name, sizeof name - 1))
 		return len;
 	for (size_t i = sizeof name - 1; i < len && n + 1 < sizeof c->status.request_id; i++)
@@ -249,12 +258,6 @@ static bool set_request(struct call *c, uint32_t timeout_ms)
 	return true;
 }
 
-static void nudge_later(struct call *c)
-{
-	c->stalled = true;
-	endpoint_stalled(c->endpoint, UNHEARD_MS);
-}
-
 int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 {
 	struct endpoint *e = c->endpoint;
@@ -290,14 +293,16 @@ void transfer_resume(struct call *c)
 }
 
 /*
- * A server may answer before it has the whole request, of which it wants no more then.
- * libcurl 7.88 goes on waiting for leave to send, and does not see that answer, until
- * it is made to look.
+ * A server may answer before it has the whole request, and may want no more of it then.
+ * libcurl 7.88 forgets what it has read of such an answer, and goes on waiting for leave
+ * to send, until it is made to look.
  */
 static void look_for_early_answer(struct call *c)
 {
-	curl_easy_pause(c->easy, CURLPAUSE_SEND);
-	curl_easy_pause(c->easy, CURLPAUSE_CONT);
+	int held = c->in_waits ? CURLPAUSE_RECV : 0;
+
+	curl_easy_pause(c->easy, CURLPAUSE_SEND | held);
+	curl_easy_pause(c->easy, held);
 	if (!transfer_took_all(c))
 		nudge_later(c);
 }

@@ -35,11 +35,12 @@ struct call {
 	struct buf out;
 	size_t sent; /* bytes at the start of `out` that curl has taken */
 	bool out_ended, out_waits;
-	bool stalled;  /* curl may be keeping bytes back */
+	bool stalled;  /* curl may be keeping bytes back, either way */
 	bool was_full; /* `writable` is due once there is room */
 	/* In */
 	struct buf in;
 	bool in_waits; /* curl was told to wait */
+	bool answering;
 	bool held;
 	struct rpc_status status;
 	bool end_seen; /* EndStream came: `status` is how it ended */

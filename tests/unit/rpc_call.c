@@ -91,6 +91,23 @@ static void test_early_answers(void **state)
 	}
 }
 
+/* As a proxy does that refuses, or a server that is fast. */
+static void test_quick_answers(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 300; i++) {
+		struct trial unary = {.method = "t.T/quick", .timeout_ms = 30000};
+		struct trial stream = {
+		    .method = "t.T/quicker", .kind = CALL_SERVER_STREAM, .timeout_ms = 30000};
+		struct trial duplex = {.method = "t.T/quicker", .kind = CALL_DUPLEX, .timeout_ms = 30000};
+		struct trial *const all[] = {&unary, &stream, &duplex};
+
+		run(all[i % 3]);
+		assert_int_equal(all[i % 3]->status.code, RPC_OK);
+		assert_int_equal(all[i % 3]->messages, 1);
+	}
+}
+
 static void test_deadline(void **state)
 {
 	struct trial t = {.method = "t.T/never", .timeout_ms = 100};
@@ -406,13 +423,14 @@ static int end_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_unary),	  cmocka_unit_test(test_refusals),
-	    cmocka_unit_test(test_early_answers), cmocka_unit_test(test_deadline),
-	    cmocka_unit_test(test_nobody_there),  cmocka_unit_test(test_one_connection),
-	    cmocka_unit_test(test_stream_ends),	  cmocka_unit_test(test_stream_whole),
-	    cmocka_unit_test(test_hold),	  cmocka_unit_test(test_duplex),
-	    cmocka_unit_test(test_ping_pong),	  cmocka_unit_test(test_first_messages),
-	    cmocka_unit_test(test_cancel),	  cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_unary),	   cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_early_answers),  cmocka_unit_test(test_quick_answers),
+	    cmocka_unit_test(test_deadline),	   cmocka_unit_test(test_nobody_there),
+	    cmocka_unit_test(test_one_connection), cmocka_unit_test(test_stream_ends),
+	    cmocka_unit_test(test_stream_whole),   cmocka_unit_test(test_hold),
+	    cmocka_unit_test(test_duplex),	   cmocka_unit_test(test_ping_pong),
+	    cmocka_unit_test(test_first_messages), cmocka_unit_test(test_cancel),
+	    cmocka_unit_test(test_floods),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, end_all);

@@ -57,6 +57,12 @@ const calls = {
 		stream.on("finish", () => stream.close());
 	},
 	unheard: (stream, _headers) => unary(stream.resume(), 200, "{}"),
+	// At once, with little or much behind the headers.
+	quick: (stream, _headers) => unary(stream.resume(), 200, JSON.stringify({ pad: "x".repeat(Math.random() * 30000) })),
+	quicker: (stream, _headers) => {
+		streaming(stream.resume());
+		stream.end(Buffer.concat([message({ n: 0, pad: "x".repeat(Math.random() * 30000) }), end()]));
+	},
 	never: () => {},
 	// Messages on and on, as fast as they go.
 	flood: (stream) => {
