@@ -141,8 +141,6 @@ struct file_request {
  * would refuse. The bytes of `rest` may be left out, to be sent behind it: give NULL as data.
  */
 int file_request_encode(struct buf *out, const struct file_request *q);
-/* The list of handles in the form it has on the wire. */
-int file_handles_encode(struct buf *out, const uint64_t *handles, uint32_t count);
 /* Checks every field: 0 or -EPROTO. */
 int file_request_decode(const void *payload, size_t len, struct file_request *ret);
 uint64_t file_handle(const struct file_request *q, uint32_t index);

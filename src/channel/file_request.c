@@ -207,18 +207,6 @@ int file_request_encode(struct buf *out, const struct file_request *q)
 	return rc;
 }
 
-int file_handles_encode(struct buf *out, const uint64_t *handles, uint32_t count)
-{
-	size_t before = out->len;
-	int rc = 0;
-
-	for (uint32_t i = 0; !rc && i < count; i++)
-		rc = put_u64(out, handles[i]);
-	if (rc)
-		out->len = before;
-	return rc;
-}
-
 /* --- Reading --- */
 
 static void get_string(struct reader *r, char *out, uint32_t most)

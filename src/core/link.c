@@ -6,6 +6,7 @@
 #include "core/session.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 /* --- Events of the channel; core lock held --- */
@@ -158,7 +159,12 @@ static void on_bye(void *owner, const char *why)
 	s->reach.farewell = true;
 	if (s->stopping)
 		return;
-	error_set(&err, ESHUTDOWN, "ENDED", "the agent ended: %s", why);
+	if (!strcmp(why, "LIFETIME"))
+		error_set(&err, ESHUTDOWN, "ENDED", "the lifetime of the sandbox was over");
+	else if (!strcmp(why, "ORPHANED"))
+		error_set(&err, ESHUTDOWN, "ENDED", "no mount spoke to the sandbox for its orphan timeout");
+	else
+		error_set(&err, ESHUTDOWN, "ENDED", "the agent ended: %s", why);
 	sandbox_set_error(s, &err);
 }
 

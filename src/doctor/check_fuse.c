@@ -63,6 +63,11 @@ void check_fusermount(void)
 	} else if (geteuid() != 0 && (stat(path, &st) != 0 || !(st.st_mode & S_ISUID) || st.st_uid != 0)) {
 		say(CHECK_FAIL, "%s is not setuid root, so ordinary users cannot mount: chmod u+s %s", path,
 		    path);
+	} else if (geteuid() != 0 && access("/etc/mtab", F_OK) != 0) {
+		say(CHECK_WARN,
+		    "%s will not unmount for ordinary users without /etc/mtab: ln -s /proc/self/mounts "
+		    "/etc/mtab",
+		    path);
 	} else {
 		say(CHECK_OK, "%s", path);
 	}

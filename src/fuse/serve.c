@@ -13,6 +13,7 @@
 #include <mntent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,8 @@ static struct {
 	pthread_t server; /* the thread in serve_run() */
 	atomic_bool running;
 	uv_timer_t nudge;
+	bool mounting;
+	char complaint[256]; /* of libfuse, while it mounted; "" if there was none */
 } serving;
 
 /* --- Mounting --- */
@@ -52,7 +55,24 @@ static bool on_path(const char *program)
 	return false;
 }
 
-/* libfuse only prints why it failed; these are the reasons a user can do something about. */
+/* What libfuse complains of while it mounts is kept, for the one line of the failure; later it goes to the
+ * log. */
+static void libfuse_says(enum fuse_log_level level, const char *fmt, va_list args)
+{
+	char line[256];
+
+	vsnprintf(line, sizeof line, fmt, args);
+	line[strcspn(line, "\n")] = '\0';
+	if (level > FUSE_LOG_WARNING)
+		log_debug("libfuse: %s", line);
+	else if (!serving.mounting)
+		log_warn("libfuse: %s", line);
+	else
+		snprintf(serving.complaint, sizeof serving.complaint, "%s",
+			 strncmp(line, "fuse: ", 6) == 0 ? line + 6 : line);
+}
+
+/* The reasons a user can do something about, before libfuse's own words. */
 static int explain(const char *mountpoint, struct error *err)
 {
 	if (access("/dev/fuse", F_OK) != 0)
@@ -65,8 +85,8 @@ static int explain(const char *mountpoint, struct error *err)
 				 "fusermount3 is not installed: apt install fuse3");
 	if (access("/dev/fuse", R_OK | W_OK) != 0)
 		return error_errno(err, errno, "NO_FUSE", "/dev/fuse cannot be opened");
-	return error_set(err, EIO, "MOUNT_FAILED", "%s cannot be mounted (libfuse says why above)",
-			 mountpoint);
+	return error_set(err, EIO, "MOUNT_FAILED", "%s cannot be mounted (%s)", mountpoint,
+			 serving.complaint[0] ? serving.complaint : "fusermount3 says why above");
 }
 
 int serve_mount(const struct serve_options *options, struct error *err)
@@ -81,14 +101,18 @@ int serve_mount(const struct serve_options *options, struct error *err)
 	ops_directories(&ops);
 	serving.single_threaded = options->single_threaded;
 	snprintf(serving.mountpoint, sizeof serving.mountpoint, "%s", options->mountpoint);
+	fuse_set_log_func(libfuse_says);
+	serving.mounting = true;
 	serving.session = fuse_session_new(options->fuse_args, &ops, sizeof ops, NULL);
 	if (!serving.session)
-		return error_set(err, EINVAL, "BAD_OPTION", "libfuse does not take these options");
+		return error_set(err, EINVAL, "BAD_OPTION", "libfuse does not take these options (%s)",
+				 serving.complaint);
 	if (fuse_session_mount(serving.session, options->mountpoint) != 0) {
 		fuse_session_destroy(serving.session);
 		serving.session = NULL;
 		return explain(options->mountpoint, err);
 	}
+	serving.mounting = false;
 	rc = amend_session(serving.session);
 	if (rc)
 		return error_errno(err, -rc, "MOUNT_FAILED", "libfuse takes no hooks");

@@ -53,11 +53,6 @@ const char *json_text(const cJSON *o, const char *name)
 	return cJSON_IsString(item) ? item->valuestring : "";
 }
 
-bool json_true(const cJSON *o, const char *name)
-{
-	return cJSON_IsTrue(json_get(o, name));
-}
-
 bool json_int64(const cJSON *o, const char *name, int64_t *ret)
 {
 	const cJSON *item = json_get(o, name);

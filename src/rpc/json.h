@@ -17,7 +17,6 @@ const cJSON *json_object(const cJSON *o, const char *name);
 const cJSON *json_array(const cJSON *o, const char *name);
 /* "" when absent or no string. */
 const char *json_text(const cJSON *o, const char *name);
-bool json_true(const cJSON *o, const char *name);
 /* A number or a string of digits; false when it is neither, absent, or out of range. */
 bool json_int64(const cJSON *o, const char *name, int64_t *ret);
 bool json_uint64(const cJSON *o, const char *name, uint64_t *ret);

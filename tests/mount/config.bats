@@ -154,6 +154,7 @@ keeps() {
 	state_is '@(terminated|completed)' || state_is terminated
 	[[ $(cat "$B/status") == @(canceled|lost) ]]
 	same 125 "$(cat "$B/wait")"
+	same 'ENDED: the lifetime of the sandbox was over' "$(cat "$B/error")"
 	eventually 40 eval '[ -z "$(agents)" ]'
 }
 

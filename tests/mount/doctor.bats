@@ -57,6 +57,16 @@ said() {
 	said fail fuse '/dev/fuse is missing'
 }
 
+@test "without /etc/mtab an ordinary user is told how fusermount3 will unmount" {
+	as_root
+	chmod 755 "$T"
+	cp "$AVIATOFS" "$T/home/"
+	# What it lacks in such an /etc is not the question here.
+	run timeout 100 unshare -m --propagation private bash -c 'mount -t tmpfs tmpfs /etc && HOME=$2 exec setpriv --reuid=65534 --clear-groups "$1" doctor' \
+		- "$T/home/aviatofs" "$T/home"
+	said warn fusermount 'ln -s /proc/self/mounts /etc/mtab'
+}
+
 @test "a bwrap that cannot isolate is told apart from one that is missing" {
 	printf '#!/bin/sh\n[ "$1" = --version ] && { echo bubblewrap 9.9; exit; }\necho "setting up uid map: Permission denied" >&2\nexit 1\n' >"$T/home/bwrap"
 	chmod 755 "$T/home/bwrap"

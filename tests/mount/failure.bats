@@ -71,7 +71,18 @@ exit 1' path_without_bwrap
 	unshare -m sh -c 'mount --bind "$1/plain" /dev/fuse && exec timeout 20 "$2" local: "$1/mnt" -o state_dir="$1/state"' \
 		- "$T" "$AVIATOFS" 2>"$T/said" 3>&- || status=$?
 	[ "$status" != 0 ] && [ "$status" != 124 ]
-	same 1 "$(grep -c aviatofs "$T/said")"
+	same 1 "$(wc -l <"$T/said")"
+	! mounted
+}
+
+@test "what libfuse says of a mount that fails is in the one line" {
+	as_root
+	local status=0
+	unshare -m sh -c 'mount --bind /dev/null /dev/fuse && exec timeout 20 "$2" local: "$1/mnt" -o state_dir="$1/state"' \
+		- "$T" "$AVIATOFS" 2>"$T/said" 3>&- || status=$?
+	same 1 "$status"
+	same 1 "$(wc -l <"$T/said")"
+	grep -q '^aviatofs: .*/mnt cannot be mounted (mount failed: ' "$T/said"
 	! mounted
 }
 
