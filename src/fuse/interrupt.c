@@ -3,9 +3,13 @@
 #include "core/backend.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
 	struct interruptible **at; /* NULL where free */
@@ -87,4 +91,40 @@ static void on_interrupt(fuse_req_t req, void *mark)
 void interruptible_watch(fuse_req_t req, void *mark)
 {
 	fuse_req_interrupt_func(req, on_interrupt, mark);
+}
+
+/* --- Whose end it is --- */
+
+#define SIGNAL(number) (1ull << ((number)-1))
+/* What happens to a process that says nothing about these is not its end. */
+#define HARMLESS                                                                                             \
+	(SIGNAL(SIGCHLD) | SIGNAL(SIGURG) | SIGNAL(SIGWINCH) | SIGNAL(SIGCONT) | SIGNAL(SIGSTOP) |           \
+	 SIGNAL(SIGTSTP) | SIGNAL(SIGTTIN) | SIGNAL(SIGTTOU))
+
+static unsigned long long signals(const char *status, const char *field)
+{
+	const char *at = strstr(status, field);
+
+	return at ? strtoull(at + strlen(field), NULL, 16) : 0;
+}
+
+bool interrupt_ends(pid_t thread)
+{
+	char path[64], status[4096];
+	unsigned long long come;
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/status", thread);
+	fd = thread > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return true;
+	len = read(fd, status, sizeof status - 1);
+	close(fd);
+	if (len <= 0)
+		return true;
+	status[len] = '\0';
+	come = signals(status, "\nSigPnd:") | signals(status, "\nShdPnd:");
+	come &= ~(signals(status, "\nSigBlk:") | signals(status, "\nSigIgn:") | signals(status, "\nSigCgt:"));
+	return come & ~HARMLESS;
 }

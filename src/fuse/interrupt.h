@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * The kernel may interrupt a request at any time, also while it is being
@@ -34,3 +35,9 @@ void interruptible_remove(struct interruptible *i);
  */
 void *interruptible_mark(const struct interruptible *i);
 void interruptible_watch(fuse_req_t req, void *mark);
+
+/*
+ * Whether a signal is about to end the process of this thread; true as well where that cannot be seen. What
+ * is done on a disk is not interrupted by others, and who works on files does not expect it. Reads /proc.
+ */
+bool interrupt_ends(pid_t thread);

@@ -95,3 +95,62 @@ heal() {
 		reads
 	done
 }
+
+@test "signals that a program handles interrupt nothing it does" {
+	timeout 100 "$PYTHON" - "$M" <<-'END'
+		import os, signal, sys
+		os.chdir(sys.argv[1])
+		came = 0
+		def tick(*_):
+		    global came
+		    came += 1
+		signal.signal(signal.SIGALRM, tick)
+		signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+		n = 0
+		while n < 60 or came < 300:
+		    n += 1
+		    os.mkdir("d")
+		    f = os.open("d/f", os.O_CREAT | os.O_EXCL | os.O_RDWR)
+		    assert os.pwrite(f, b"text", 0) == 4
+		    os.link("d/f", "d/g")
+		    os.rename("d/g", "d/h")
+		    os.symlink("f", "d/s")
+		    os.chmod("d/f", 0o640)
+		    os.truncate("d/f", 2)
+		    assert os.stat("d/s").st_size == 2 and os.readlink("d/s") == "f"
+		    assert sorted(os.listdir("d")) == ["f", "h", "s"] and os.pread(f, 9, 0) == b"te"
+		    os.fsync(f)
+		    os.close(f)
+		    for name in "f", "h", "s":
+		        os.unlink("d/" + name)
+		    os.rmdir("d")
+		signal.setitimer(signal.ITIMER_REAL, 0)
+	END
+	same '' "$(ls -A "$TREE")"
+}
+
+@test "a program that waits for an agent that stands still can be ended, also after it handled a signal" {
+	local agent pid signal
+	agent=$(pgrep -P "$SERVER")
+	for signal in TERM KILL INT; do
+		mkfifo "$T/up"
+		"$PYTHON" - "$M/$signal" "$T/up" 3>&- <<-'END' &
+			import os, signal, sys
+			signal.signal(signal.SIGURG, lambda *_: None)
+			signal.signal(signal.SIGINT, signal.SIG_DFL)
+			open(sys.argv[2], "w").close()
+			while True:
+			    os.mkdir(sys.argv[1])
+			    os.rmdir(sys.argv[1])
+		END
+		pid=$!
+		cat "$T/up"
+		kill -STOP "$agent"
+		# It waits for an answer now, or will with the next thing it asks for.
+		kill -URG "$pid"
+		kill -s "$signal" "$pid"
+		timeout 20 tail --pid="$pid" -f /dev/null || { kill -CONT "$agent"; return 1; }
+		kill -CONT "$agent"
+		rm "$T/up"
+	done
+}

@@ -3,7 +3,7 @@
  *
  * The operations of graft/graft.h, by requests to the agent. None blocks its thread:
  * a request that needs an answer is parked, answered on the loop thread when the
- * answer comes, and answered EINTR when it is interrupted before.
+ * answer comes. It is answered EINTR before that when a signal ends the program that waits, and only then.
  */
 #pragma once
 

@@ -88,6 +88,7 @@ struct graft *far_new(struct sandbox *s, uint64_t key, fuse_ino_t root_ino)
 	far->calls = s->files;
 	far->root = root;
 	list_init(&far->dirs);
+	list_init(&far->signalled);
 	root->far = far;
 	root->refs = 1;
 	root->type = S_IFDIR;

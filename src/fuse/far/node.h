@@ -22,9 +22,10 @@ struct far {
 	uint64_t last_handle;
 	struct list dirs; /* far_dir, the least recently used first */
 	size_t dir_count;
-	size_t remembered;    /* bytes, in all of them */
-	size_t ahead;	      /* bytes read ahead of programs */
-	struct index watches; /* far_node by the agent's number of its watch */
+	size_t remembered;     /* bytes, in all of them */
+	size_t ahead;	       /* bytes read ahead of programs */
+	struct list signalled; /* far_op whose programs got a signal meanwhile */
+	struct index watches;  /* far_node by the agent's number of its watch */
 	bool ended;
 };
 

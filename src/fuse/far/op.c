@@ -1,6 +1,8 @@
 #include "fuse/far/op.h"
 
+#include "core/after.h"
 #include "core/backend.h"
+#include "core/sandbox.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -27,19 +29,92 @@ static void op_free(struct far_op *op)
 	far_unref(far);
 }
 
+/* --- Signals --- */
+
+#define LOOK_AGAIN_MS 250
+
+/* Whoever calls this answers op->req. */
+static void give_up(struct far_op *op)
+{
+	op->req = NULL;
+	list_remove(&op->by_signal);
+	/* An answer on its way, or `again` about to run, finds that out. */
+	if (op->waiting && !list_empty(&op->waiter.link)) {
+		list_remove(&op->waiter.link);
+		far_op_finish(op, -EINTR);
+	}
+}
+
+struct given_up {
+	struct waiter waiter;
+	fuse_req_t req;
+};
+
+static void answer_given_up(struct waiter *w)
+{
+	struct given_up *u = container_of(w, struct given_up, waiter);
+
+	fuse_reply_err(u->req, EINTR);
+	free(u);
+}
+
+static void look_again(struct object *sandbox);
+
+static void look_later(struct far *far)
+{
+	/* Without memory they wait for their answers, or the end of the time for these. */
+	(void)core_after(LOOK_AGAIN_MS, look_again, &far->sandbox->object);
+}
+
+/* The kernel tells of a request's first signal only: a later one that ends the program is looked for. */
+static void look_again(struct object *sandbox)
+{
+	struct graft *front = ((struct sandbox *)sandbox)->front;
+	struct far *far = front ? front->far : NULL;
+	struct list due;
+
+	if (!far)
+		return;
+	list_init(&due);
+	list_each_safe (pos, &far->signalled) {
+		struct far_op *op = container_of(pos, struct far_op, by_signal);
+		struct given_up *u = interrupt_ends(op->thread) ? malloc(sizeof *u) : NULL;
+
+		if (!u)
+			continue;
+		*u = (struct given_up){{.run = answer_given_up}, op->req};
+		list_append(&due, &u->waiter.link);
+		give_up(op);
+	}
+	core_wake(&due);
+	if (!list_empty(&far->signalled))
+		look_later(far);
+}
+
+static void watch_signals(struct far_op *op)
+{
+	bool first = list_empty(&op->far->signalled);
+
+	list_append(&op->far->signalled, &op->by_signal);
+	if (first)
+		look_later(op->far);
+}
+
 static bool on_interrupt(struct interruptible *i)
 {
 	struct far_op *op = container_of(i, struct far_op, interruptible);
 
 	if (!op->req)
 		return false;
-	op->req = NULL;
-	/* An answer on its way, or `again` about to run, finds that out. */
-	if (op->waiting && !list_empty(&op->waiter.link)) {
-		list_remove(&op->waiter.link);
-		far_op_finish(op, -EINTR);
+	if (interrupt_ends(op->thread)) {
+		give_up(op);
+		return true;
 	}
-	return true;
+	/* As on a disk: it is waited for. */
+	if (!op->signalled && op->far)
+		watch_signals(op);
+	op->signalled = true;
+	return false;
 }
 
 static void reply(struct far_op *op)
@@ -97,6 +172,8 @@ struct far_op *far_op_new(fuse_req_t req, struct far_node *node)
 
 	if (op) {
 		op->req = req;
+		op->thread = fuse_req_ctx(req)->pid;
+		list_init(&op->by_signal);
 		list_init(&op->waiter.link);
 		op->waiter.run = run;
 		op->interruptible.interrupted = on_interrupt;
@@ -124,6 +201,8 @@ struct far_op *far_op_new(fuse_req_t req, struct far_node *node)
 	}
 	op->node = far_node_ref(node);
 	op->far = far_ref(node->far);
+	if (op->signalled)
+		watch_signals(op);
 	return op;
 }
 
@@ -149,6 +228,7 @@ void far_op_finish(struct far_op *op, int error)
 	struct list due;
 
 	interruptible_remove(&op->interruptible);
+	list_remove(&op->by_signal);
 	op->error = error;
 	op->finished = true;
 	if (!op->req) {

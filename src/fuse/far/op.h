@@ -20,7 +20,10 @@ struct far_op {
 	struct file_call call;
 	struct waiter waiter;
 	struct interruptible interruptible;
-	fuse_req_t req; /* NULL: interrupted */
+	fuse_req_t req;	       /* NULL: interrupted */
+	pid_t thread;	       /* whose it is */
+	bool signalled;	       /* it got a signal; which one did not end it, at first */
+	struct list by_signal; /* of far->signalled */
 	struct far *far;
 	struct far_node *node, *other;		 /* references, or NULL */
 	void (*let_go)(struct far_file *opened); /* NULL: it is not held by this. Lock held */
