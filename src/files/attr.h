@@ -33,7 +33,7 @@ struct files_change {
 /* In the order owner, mode, size, times; stops at the first failure. -EOPNOTSUPP: mode of a symlink. */
 int files_change(int fd, const struct files_change *change);
 
-/* As the system calls of these names, but -ENOTSUP on a symlink. The sizes are in bytes. */
+/* As the system calls of these names, on a symlink itself where `fd` is one. The sizes are in bytes. */
 int files_setxattr(int fd, const char *name, const void *value, size_t size, int flags);
 ssize_t files_getxattr(int fd, const char *name, void *value, size_t size);
 ssize_t files_listxattr(int fd, char *names, size_t size);

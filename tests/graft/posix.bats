@@ -314,6 +314,19 @@ at_once() {
 		assert "user.k" not in os.listxattr(f)
 	END
 	[ "$(id -u)" != 0 ] || {
+		"$PYTHON" - "$M/d/soft" "$TREE/d/soft" <<-'END'
+			import os, sys
+			outside, inside = sys.argv[1:]
+			try:
+			    os.setxattr(inside, "trusted.probe", b"", follow_symlinks=False)
+			except OSError:
+			    sys.exit(0) # not root enough, or no such disk
+			os.setxattr(outside, "trusted.k", b"v", follow_symlinks=False)
+			assert os.getxattr(inside, "trusted.k", follow_symlinks=False) == b"v"
+			assert "trusted.k" not in os.listxattr(outside)
+			os.removexattr(outside, "trusted.k", follow_symlinks=False)
+			assert os.listxattr(inside, follow_symlinks=False) == ["trusted.probe"]
+		END
 		chown 12:34 "$M/f"
 		same 12:34 "$(stat -c %u:%g "$TREE/f")"
 	}
