@@ -154,23 +154,70 @@ void file_calls_give(struct file_calls *calls, struct file_call *call)
 
 /* --- Connections --- */
 
-/*
- * Sequences have no gaps, and whether the agent ever saw those of requests that failed here is not known.
- * So it is sent something harmless in their place; what it did see it does not do again.
- */
-static void fill_gap(struct file_calls *calls)
+/* A request that does nothing: sequences have no gaps. */
+static int encode_nothing(struct buf *out)
 {
 	uint64_t handle = FILE_NO_HANDLE;
 	struct file_request q = {
 	    .op = FILE_RELEASE, .sequence = 1, .handles = (uint8_t *)&handle, .handle_count = 1};
+
+	buf_init(out, 256);
+	return file_request_encode(out, &q);
+}
+
+/*
+ * Whether the agent ever saw those of requests that failed here is not known. So it is sent something
+ * harmless in their place; what it did see it does not do again.
+ */
+static void fill_gap(struct file_calls *calls)
+{
 	struct buf payload;
 
-	buf_init(&payload, 256);
-	if (file_request_encode(&payload, &q) == 0)
+	if (encode_nothing(&payload) == 0)
 		for (uint64_t n = calls->forsaken; n && n <= calls->last_sequence; n++)
 			transmit(calls, FORSAKEN, &payload, n, calls->forsaken - 1);
 	buf_free(&payload);
 	calls->forsaken = 0;
+}
+
+static void replace_by_nothing(struct file_call *call)
+{
+	struct buf payload;
+
+	if (encode_nothing(&payload)) {
+		buf_free(&payload);
+		return;
+	}
+	buf_free(&call->payload);
+	call->payload = payload;
+	call->expected = 0;
+}
+
+/* After many lost connections there would be nothing but those under way. */
+static void drop_forsaken(struct file_calls *calls)
+{
+	list_each (pos, &calls->under_way) {
+		struct file_call *call = container_of(pos, struct file_call, link);
+
+		if (!call->forsaken)
+			continue;
+		calls->bytes -= weight(call);
+		replace_by_nothing(call);
+		calls->bytes += weight(call);
+	}
+}
+
+static bool is_under_way(const struct file_calls *calls, const struct file_call *call)
+{
+	return call->sequence && calls->by_tag[call->tag % CALLS_MAX] == call;
+}
+
+void file_calls_forsake(struct file_calls *calls, struct file_call *call)
+{
+	if (is_under_way(calls, call))
+		call->forsaken = true;
+	else if (!calls->code) /* it waits for its turn */
+		replace_by_nothing(call);
 }
 
 void file_calls_resume(struct file_calls *calls, file_calls_sender *send, void *to)
@@ -181,6 +228,7 @@ void file_calls_resume(struct file_calls *calls, file_calls_sender *send, void *
 	calls->send = send;
 	calls->to = to;
 	fill_gap(calls);
+	drop_forsaken(calls);
 	list_each (pos, &calls->under_way)
 		transmit_call(calls, container_of(pos, struct file_call, link));
 	send_waiting(calls);

@@ -30,6 +30,7 @@ struct file_call {
 	uint32_t tag;
 	uint64_t sequence;
 	uint32_t expected;  /* bytes of answer, for the limit; set by the caller, 0 for few */
+	bool forsaken;	    /* by file_calls_forsake() */
 	struct buf payload; /* by file_calls_encode(); freed here once it is answered */
 	/*
 	 * Called once. `error` is 0, what the agent's operation failed with, or, when the agent cannot be
@@ -52,6 +53,12 @@ int file_call_encode(struct file_call *call, struct file_request *q);
 
 /* The payload and `answered` are set. Always takes it; a failure may be told from within. */
 void file_calls_give(struct file_calls *calls, struct file_call *call);
+
+/*
+ * Nobody wants the answer any more, of a request that only looks: it is not sent another time, nor for the
+ * first, but something harmless in its place, whose answer, without fields, it then gets.
+ */
+void file_calls_forsake(struct file_calls *calls, struct file_call *call);
 
 /* A connection is there: what is not answered goes out, the oldest first. */
 void file_calls_resume(struct file_calls *calls, file_calls_sender *send, void *to);

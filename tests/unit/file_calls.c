@@ -228,6 +228,44 @@ static void after_a_timeout_the_sequence_has_no_gap(void **state)
 	end(calls);
 }
 
+/* What nobody wants any more is not asked for another time: its place is taken. */
+static void what_is_forsaken_is_not_sent_again(void **state)
+{
+	struct file_calls *calls = begin();
+	struct file_reply nothing = {0};
+	struct frame f = {0};
+	struct one o[3];
+	struct buf out;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		give(calls, &o[i], (uint64_t)i);
+	file_calls_forsake(calls, &o[0].call);
+	file_calls_suspend(calls);
+	file_calls_forsake(calls, &o[1].call);
+	give(calls, &o[2], 2);
+	wire.count = 0;
+	file_calls_resume(calls, to_wire, NULL);
+	assert_int_equal(wire.count, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(wire.at[i].q.sequence, 1 + i);
+	assert_int_equal(wire.at[0].q.op, FILE_RELEASE);
+	assert_int_equal(wire.at[1].q.op, FILE_RELEASE);
+	assert_int_equal(wire.at[2].q.op, FILE_ACCESS);
+	buf_init(&out, 64);
+	assert_int_equal(file_reply_encode(&out, FILE_RELEASE, &nothing), 0);
+	f.payload = (uint8_t *)out.data;
+	f.length = (uint32_t)out.len;
+	for (unsigned i = 0; i < 2; i++) {
+		f.id = wire.at[i].tag;
+		assert_int_equal(file_calls_reply(calls, &f), 0);
+		assert_int_equal(o[i].answers, 1);
+	}
+	buf_free(&out);
+	end(calls);
+	assert_int_equal(o[2].answers, 1);
+}
+
 static void garbage_answers_nothing(void **state)
 {
 	struct file_calls *calls = begin();
@@ -259,6 +297,7 @@ int main(void)
 	    cmocka_unit_test(no_more_than_the_window),
 	    cmocka_unit_test(the_oldest_unanswered_bounds_the_window),
 	    cmocka_unit_test(after_a_timeout_the_sequence_has_no_gap),
+	    cmocka_unit_test(what_is_forsaken_is_not_sent_again),
 	    cmocka_unit_test(garbage_answers_nothing),
 	};
 

@@ -12,7 +12,8 @@ struct far_piece {
 	char *data; /* NULL until it is here */
 	bool here;
 	int error;
-	struct list waiting; /* far_op */
+	struct list waiting;	/* far_op */
+	struct file_call *call; /* while it is on its way */
 };
 
 /* fi->fh */

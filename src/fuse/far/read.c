@@ -33,6 +33,7 @@ static void piece_forget(struct far_piece *p)
 	}
 	list_remove(&p->link);
 	core_wake(&p->waiting);
+	file_calls_forsake(p->file->far->calls, p->call);
 }
 
 void far_file_drop_data(struct far_file *f)
@@ -61,12 +62,14 @@ static int on_read(struct far_aside *a, int error, struct file_reply *reply)
 	if (!error && reply->data_len > p->asked)
 		error = -EPROTO;
 	p->here = true;
+	p->call = NULL;
 	p->error = error;
 	if (!error) {
 		p->data = malloc((size_t)reply->data_len + 1);
-		if (p->data)
-			memcpy(p->data, reply->data, p->got = reply->data_len);
-		else
+		p->got = p->data ? reply->data_len : 0;
+		if (p->got) /* not what was forsaken */
+			memcpy(p->data, reply->data, p->got);
+		else if (!p->data)
 			p->error = -ENOMEM;
 	}
 	if (list_empty(&p->link))
@@ -95,6 +98,7 @@ static struct far_piece *piece_new(struct far_file *f, uint64_t offset, uint32_t
 	f->held += size;
 	f->far->ahead += size;
 	a->piece = p;
+	p->call = &a->call;
 	a->answered = on_read;
 	a->call.expected = size;
 	far_file_hold(f);
