@@ -13,6 +13,15 @@ int files_stat(int fd, struct stat *ret)
 	return fstat(fd, ret) < 0 ? -errno : 0;
 }
 
+int files_stat_child(int dir, const char *name, struct stat *ret)
+{
+	int r = files_check_name(name);
+
+	if (r < 0)
+		return r;
+	return fstatat(dir, name, ret, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0 ? -errno : 0;
+}
+
 int files_statfs(int fd, struct statvfs *ret)
 {
 	return fstatvfs(fd, ret) < 0 ? -errno : 0;

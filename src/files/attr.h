@@ -8,6 +8,8 @@
 #include <time.h>
 
 int files_stat(int fd, struct stat *ret);
+/* Of `name` in `dir`, a name that files_check_name() lets pass; never of what a link leads to. */
+int files_stat_child(int dir, const char *name, struct stat *ret);
 int files_statfs(int fd, struct statvfs *ret);
 /* Whether the caller's user may; `mask` as for access(2). */
 int files_access(int fd, int mask);

@@ -60,6 +60,14 @@ static bool out_of_descriptors(int fd)
 						      : (rlim_t)fd >= limit.rlim_cur - SPARE_DESCRIPTORS;
 }
 
+static void fill_entry(struct graft_node *dir, struct graft_node *node, const struct stat *st, uint64_t since,
+		       struct fuse_entry_param *ret)
+{
+	*ret = (struct fuse_entry_param){.attr = *st, .ino = node->number};
+	show(dir, dir->graft, node->fd, &ret->attr);
+	ret->entry_timeout = graft_keep_name(dir, node, since);
+}
+
 int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, uint64_t since,
 		struct fuse_entry_param *ret)
 {
@@ -75,13 +83,10 @@ int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, u
 		close(fd);
 		return r;
 	}
-	*ret = (struct fuse_entry_param){.attr = st};
-	show(dir, dir->graft, fd, &ret->attr);
 	node = graft_nodes_get(dir, name, fd, &st);
 	if (!node)
 		return -ENOMEM;
-	ret->ino = node->number;
-	ret->entry_timeout = graft_keep_name(dir, node, since);
+	fill_entry(dir, node, &st, since, ret);
 	return 0;
 }
 
@@ -91,6 +96,23 @@ int graft_find(struct graft_node *dir, const char *name, mode_t type, uint64_t s
 	int fd = files_child(dir->fd, name);
 
 	return fd < 0 ? fd : graft_entry(dir, name, type, fd, since, ret);
+}
+
+/* What the kernel knows already needs no descriptor of its own: its node has one, which keeps its number
+ * taken. */
+static int find_known(struct graft_node *dir, const char *name, uint64_t since, struct fuse_entry_param *ret)
+{
+	struct graft_node *node;
+	struct stat st;
+	int r = files_stat_child(dir->fd, name, &st);
+
+	if (r < 0)
+		return r;
+	node = graft_nodes_known(dir, name, &st);
+	if (!node)
+		return graft_find(dir, name, 0, since, ret);
+	fill_entry(dir, node, &st, since, ret);
+	return 0;
 }
 
 static void reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *e)
@@ -104,7 +126,7 @@ static void reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *e)
 static int look_up(struct graft_node *dir, const char *name, struct fuse_entry_param *e)
 {
 	uint64_t since = graft_stillness(dir->graft);
-	int r = graft_find(dir, name, 0, since, e);
+	int r = find_known(dir, name, since, e);
 	double seconds;
 
 	if (r == 0 && since)

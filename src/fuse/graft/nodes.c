@@ -169,6 +169,25 @@ static bool is_known_elsewhere(struct graft_node *node)
 	return elsewhere;
 }
 
+/* The answer makes the kernel put it here, wherever it had it before. */
+static void count_lookup(struct graft_node *node)
+{
+	node->lookups++;
+	node->unsettled = false;
+}
+
+struct graft_node *graft_nodes_known(struct graft_node *dir, const char *name, const struct stat *st)
+{
+	struct graft_node *node;
+
+	pthread_mutex_lock(&graft_lock);
+	node = find(dir, name, st);
+	if (node)
+		count_lookup(node);
+	pthread_mutex_unlock(&graft_lock);
+	return node;
+}
+
 struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st)
 {
 	struct graft_node *node, *fresh = new_node(dir, name, fd, st);
@@ -182,11 +201,8 @@ struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int
 		fresh = NULL;
 		fd = -1;
 	}
-	if (node) {
-		node->lookups++;
-		/* The answer makes the kernel put it here, wherever it had it before. */
-		node->unsettled = false;
-	}
+	if (node)
+		count_lookup(node);
 	pthread_mutex_unlock(&graft_lock);
 	if (elsewhere)
 		graft_forget_known(dir->graft);

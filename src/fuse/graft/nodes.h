@@ -134,6 +134,8 @@ void graft_leave(struct graft *g);
  * One more lookup is counted. `st` is of the file. Returns NULL when out of memory.
  */
 struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st);
+/* That node if there is one already, for which no descriptor is needed; else NULL, and nothing is counted. */
+struct graft_node *graft_nodes_known(struct graft_node *dir, const char *name, const struct stat *st);
 /* With the lock held: that of a number, or NULL. */
 struct graft_node *graft_node_locked(struct graft *g, uint64_t number);
 
