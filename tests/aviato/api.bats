@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Sandboxes that no agent can be put into: commands by calls of the service. What both ways have in common is in
-# tests/mount, which scripts/test runs over both.
+# Sandboxes that no agent can be put into: commands and files by calls of the service. What both ways have in common is
+# in tests/mount, which scripts/test runs over both.
 
 load helpers
 
@@ -36,7 +36,8 @@ info_is() { # KEY WANTED
 	read_only
 	put "$B/cmd" '["true"]'
 	reads "$B/wait" '0\n'
-	same ENOTSUP "$(errno_of "os.listdir('$B/fs')")"
+	same EROFS "$(errno_of "open('$B/fs/tmp/new', 'w')")"
+	same ENOTSUP "$(errno_of "os.setxattr('$B/fs/tmp', 'user.a', b'1')")"
 	printf '#!/bin/sh\necho a script has to be a file\n' >"$B/cmd"
 	reads "$B/wait" '125\n'
 	[[ $(cat "$B/status") == "failed CWSANDBOX_FILE_"* ]]
@@ -92,4 +93,72 @@ while os.read(fd, 65536): pass")"
 	put "$B/proc/1/ctl" 'limit 4Mi'
 	reads "$B/wait" '0\n'
 	same 3000000 "$(stat -c %s "$B/stdout")"
+}
+
+# What tests/mount/fs.bats has no need for, as an agent holds what is open.
+@test "fs/: an open file is known by its name, and another one under it is not touched" {
+	without_agent
+	local w=$B/fs/workspace
+	printf first >"$w/f"
+	exec 5<>"$w/f"
+	mv "$w/f" "$w/moved"
+	echo more >&5
+	reads "$w/moved" 'more\n'
+	inside 'echo other >new; mv new moved' >/dev/null
+	same ESTALE "$(errno_of "os.write(5, b'lost?')")"
+	reads "$w/moved" 'other\n'
+	exec 5<&-
+}
+
+@test "fs/: busybox is enough, and a directory of thousands comes by some hundred at a time" {
+	command -v busybox || skip "no busybox here"
+	mount_down
+	mount_up -o agent=no
+	mkdir -p "$B"
+	put "$B/config/env" "PATH=/workspace/busybox:/usr/bin:/bin"
+	put "$B/config/cwd" /workspace
+	inside 'mkdir busybox; for p in stat find dd head base64 mv chmod touch readlink mkdir rm ln sync truncate; do ln -s "$(command -v busybox)" busybox/$p; done
+		mkdir many; cd many; seq 1500 | xargs touch; ln -s 7 "new
+line"' >/dev/null
+	local w=$B/fs/workspace
+	same "$({ seq 1500; printf 'new\nline\n'; } | sort)" "$(ls "$w/many" | sort)"
+	same 7 "$(readlink "$w/many/new"$'\n'"line")"
+	head -c 300000 /dev/urandom >"$T/bytes"
+	cp "$T/bytes" "$w/bytes"
+	cmp "$T/bytes" "$w/bytes"
+	printf XY | dd of="$w/bytes" bs=1 seek=100001 conv=notrunc 2>/dev/null
+	same XY "$(tail -c +100002 "$w/bytes" | head -c 2)"
+	same 300000 "$(stat -c %s "$w/bytes")"
+	touch -d @1000000000 "$w/bytes"
+	same 1000000000 "$(stat -c %Y "$w/bytes")"
+	mkdir "$w/d"
+	mv "$w/bytes" "$w/d/"
+	fails 'not empty' rmdir "$w/d"
+	mv -T "$w/d" "$w/many/d"
+	cmp <(head -c 100001 "$T/bytes") <(head -c 100001 "$w/many/d/bytes")
+}
+
+@test "fs/: when the stream breaks what looks goes on, and a change says that it may not have been made" {
+	without_agent
+	local w=$B/fs/workspace i said=
+	echo text >"$w/f"
+	for i in 1 2 3; do
+		control faults '{"method": "StreamExec", "cut": {"sent": 100}}' >/dev/null
+		reads "$w/f" 'text\n'
+	done
+	control faults '{"method": "StreamExec", "cut": {"sent": 100}, "times": 3}' >/dev/null
+	for i in 1 2 3 4; do
+		said+=" $(errno_of "open('$w/f', 'a').write('more\\n')")"
+	done
+	curl -sS -X DELETE "$CONTROL/faults" >/dev/null
+	same '' "$(tr -d ' ' <<<"${said//EIO/}" | sed 's/OK//g')"
+	same "$(grep -c more <(inside 'cat f'))" "$(grep -c more "$w/f")"
+}
+
+# The gateway's sandboxes could have one.
+without_agent() {
+	mount_down
+	mount_up -o agent=no
+	mkdir -p "$B"
+	put "$B/config/cwd" /workspace
 }

@@ -215,13 +215,15 @@ traps() {
 }
 
 @test "a link that changes under a reader never leads out: 2,000 looks at a racing path" {
+	local looks=2000
+	[[ ${MOUNT_OPTIONS:-} != *agent=no* ]] || looks=100 # by a shell
 	inside "mkdir -p real$T; echo decoy >real$T/secret" >/dev/null
 	put "$B/cmd" 'while :; do ln -sfn /workspace/real race; ln -sfn / race; done'
 	eventually 40 status_is "$B" running
-	timeout 100 "$PYTHON" - "$W/race$T/secret" <<-'PYTHON'
+	timeout 100 "$PYTHON" - "$W/race$T/secret" $looks <<-'PYTHON'
 		import sys
 		seen = 0
-		for _ in range(2000):
+		for _ in range(int(sys.argv[2])):
 		    try:
 		        text = open(sys.argv[1]).read()
 		    except OSError:

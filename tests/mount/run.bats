@@ -41,8 +41,10 @@ nothing_left() {
 }
 
 @test "arguments arrive as they are" {
-	here "$B/run" printf '%s|' '' 'a b' "it's" '"quoted"' '\' '*' $'new\nline' $'tab\t' 'ä' $'\xff' -- -x >"$T/got" </dev/null
-	printf '%s|' '' 'a b' "it's" '"quoted"' '\' '*' $'new\nline' $'tab\t' 'ä' $'\xff' -- -x | cmp - "$T/got"
+	local words=('' 'a b' "it's" '"quoted"' '\' '*' $'new\nline' $'tab\t' 'ä')
+	[[ ${MOUNT_OPTIONS:-} == *agent=no* ]] || words+=($'\xff')
+	here "$B/run" printf '%s|' "${words[@]}" -- -x >"$T/got" </dev/null
+	printf '%s|' "${words[@]}" -- -x | cmp - "$T/got"
 	same --twice "$(here "$B/run" -- printf %s --twice </dev/null)"
 }
 
@@ -103,6 +105,7 @@ nothing_left() {
 }
 
 @test "TSTP stops it and CONT lets it go on" {
+	agent_only "each signal is a shell of its own there"
 	stopped() {
 		grep -q '^State:	T' "/proc/$1/status"
 	}

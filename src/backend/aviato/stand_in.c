@@ -2,9 +2,9 @@
 
 #include "backend/aviato/aviato.h"
 #include "backend/aviato/stand_in_command.h"
+#include "backend/aviato/stand_in_files.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "channel/file_protocol.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -99,21 +99,6 @@ static void welcome(struct stand_in *s)
 
 /* --- From core --- */
 
-/* There is nothing for files but through an agent. */
-static void refuse_file(struct stand_in *s, uint32_t tag)
-{
-	struct frame f = {.type = MSG_FILE_REPLY, .id = tag};
-	struct buf payload;
-
-	buf_init(&payload, 64);
-	if (put_u32(&payload, EOPNOTSUPP) == 0 && put_u32(&payload, 0) == 0) {
-		f.payload = (const uint8_t *)payload.data;
-		f.length = (uint32_t)payload.len;
-		stand_in_tell(s, &f);
-	}
-	buf_free(&payload);
-}
-
 static struct command *find(struct stand_in *s, uint32_t id)
 {
 	list_each (pos, &s->commands) {
@@ -183,10 +168,8 @@ static void dispatch(struct stand_in *s, const struct frame *f)
 		start(s, f);
 	else if (f->type == MSG_PING)
 		stand_in_tell_number(s, MSG_PONG, 0, 0, 0, get_u64(&r), NULL, 0);
-	else if (f->type == MSG_FILE)
-		refuse_file(s, f->id);
-	else if (f->type == MSG_PROGRAMS) /* and none to look for programs: bin/ is empty */
-		stand_in_tell(s, &(struct frame){.type = MSG_PROGRAM_NAMES, .id = f->id});
+	else if (s->files && (f->type == MSG_FILE || f->type == MSG_PROGRAMS))
+		stand_in_files_take(s->files, f);
 	else if ((c = find(s, f->id)))
 		dispatch_command(c, f);
 }
@@ -255,8 +238,10 @@ static int pipe_send(struct pipe *pipe, const struct iovec *iov, int count)
 
 /* --- The end --- */
 
-static void drop_commands(struct stand_in *s)
+static void drop_all(struct stand_in *s)
 {
+	stand_in_files_close(s->files);
+	s->files = NULL;
 	while (!list_empty(&s->commands))
 		command_free(container_of(s->commands.next, struct command, link));
 	stand_in_drop_kills(s);
@@ -267,7 +252,7 @@ static void close_posted(void *arg)
 	struct stand_in *s = arg;
 	void *owner = s->owner;
 
-	drop_commands(s);
+	drop_all(s);
 	s->owner = NULL;
 	if (owner)
 		s->events->lost(owner);
@@ -287,7 +272,7 @@ static void pipe_close(struct pipe *pipe)
 
 void stand_in_abandon(struct stand_in *s)
 {
-	drop_commands(s);
+	drop_all(s);
 	s->owner = NULL;
 }
 
@@ -297,8 +282,10 @@ struct stand_in *stand_in_open(struct aviato *a, const char *sandbox_id, const s
 	static const struct pipe_ops ops = {pipe_send, pipe_close};
 	struct stand_in *s = calloc(1, sizeof *s);
 
-	if (!s)
+	if (!s || !(s->files = stand_in_files_open(s))) {
+		free(s);
 		return NULL;
+	}
 	s->pipe.ops = &ops;
 	s->aviato = a;
 	s->events = events;

@@ -1,7 +1,7 @@
 /*
  * Where no agent can be put: a stand-in for it in this daemon, which speaks the
  * agent protocol to core, and does what it asks by calls of the service: a
- * StreamExec for each command.
+ * StreamExec for each command, and for requests about files.
  */
 #pragma once
 
@@ -46,6 +46,7 @@ struct stand_in {
 	struct buf in;	/* the start of a frame that has not come whole */
 	struct buf out; /* frames for core */
 	struct list commands, kills;
+	struct stand_in_files *files; /* NULL when the pipe is closed */
 	const struct stand_in_events *events;
 	void *owner; /* NULL when it wants to hear no more */
 };
