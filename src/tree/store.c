@@ -29,6 +29,18 @@ static int apply(struct handle *h, const char *text, bool complete)
 	return apply_at(h, &at, text, complete);
 }
 
+static int refuse_nul(const struct handle *h)
+{
+	struct place at;
+	struct error err;
+	int rc = error_set(&err, EINVAL, h->node->unit == STORE_LINES ? "INVALID_VERB" : "INVALID_VALUE",
+			   "%s takes no NUL byte", h->node->name);
+
+	place_of(h, &at);
+	tree_keep_error(&at, &err);
+	return rc;
+}
+
 static int apply_line(struct handle *h, const char *text, size_t len, struct list **wait)
 {
 	struct place at;
@@ -36,7 +48,7 @@ static int apply_line(struct handle *h, const char *text, size_t len, struct lis
 	int rc;
 
 	if (memchr(text, '\0', len))
-		return -EINVAL;
+		return refuse_nul(h);
 	buf_init(&line, len + 1);
 	rc = buf_append(&line, text, len);
 	if (rc == 0) {
@@ -135,7 +147,7 @@ int store_write(struct handle *h, const char *data, size_t len, struct list **re
 	if (h->node->unit == STORE_LINES)
 		return apply_lines(h, data, len, ret_wait);
 	if (memchr(data, '\0', len))
-		return -EINVAL;
+		return refuse_nul(h);
 	rc = begin_text(h);
 	before = h->text.len;
 	if (rc == 0)

@@ -90,6 +90,11 @@ keeps() {
 	[ -s "$S/.ctl/error" ]
 	fails 'Invalid argument' put "$M/.ctl/defaults/memory" lots
 	[ -s "$M/.ctl/error" ]
+	printf 'A=a\0b\n' >"$T/nul"
+	fails 'Invalid argument' cp "$T/nul" "$B/config/env"
+	same 'INVALID_VALUE: env takes no NUL byte' "$(cat "$B/error")"
+	fails 'Invalid argument' cp "$T/nul" "$B/ctl"
+	same 'INVALID_VERB: ctl takes no NUL byte' "$(cat "$B/error")"
 	inside : >/dev/null
 }
 
