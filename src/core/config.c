@@ -185,6 +185,8 @@ const struct config_field config_fields[CONFIG_KEYS] = {
 			check_network},
     [CONFIG_SPEC] = {"spec", "JSON laid over the rest, for fields without a file", MERGE_REPLACE, check_spec},
     [CONFIG_TEMPLATE] = {"template", "id or name of a template it is made from", MERGE_REPLACE, check_line},
+    [CONFIG_PLACEMENT] = {"placement", "where it may run: strict, cks_then_serverless, serverless_then_cks",
+			  MERGE_REPLACE, check_line},
     [CONFIG_LOGS] = {"logs", "how logs is read: tail=LINES, since=AGE or TIME, timestamps, stored",
 		     MERGE_REPLACE, check_logs},
 };

@@ -140,19 +140,21 @@ static void set_transport_status(struct call *c)
 		CURLcode result;
 		enum rpc_code code;
 		int number;
+		bool unreachable;
 	} known[] = {
-	    {CURLE_COULDNT_RESOLVE_HOST, RPC_UNAVAILABLE, EHOSTUNREACH},
-	    {CURLE_COULDNT_RESOLVE_PROXY, RPC_UNAVAILABLE, EHOSTUNREACH},
-	    {CURLE_COULDNT_CONNECT, RPC_UNAVAILABLE, ECONNREFUSED},
-	    {CURLE_OPERATION_TIMEDOUT, RPC_DEADLINE_EXCEEDED, ETIMEDOUT},
-	    {CURLE_PEER_FAILED_VERIFICATION, RPC_UNAVAILABLE, EPROTO},
-	    {CURLE_SSL_CONNECT_ERROR, RPC_UNAVAILABLE, EPROTO},
-	    {CURLE_SSL_CACERT_BADFILE, RPC_UNAVAILABLE, EPROTO},
-	    {CURLE_WRITE_ERROR, RPC_INTERNAL, EPROTO},
-	    {CURLE_OUT_OF_MEMORY, RPC_INTERNAL, ENOMEM},
+	    {CURLE_COULDNT_RESOLVE_HOST, RPC_UNAVAILABLE, EHOSTUNREACH, true},
+	    {CURLE_COULDNT_RESOLVE_PROXY, RPC_UNAVAILABLE, EHOSTUNREACH, true},
+	    {CURLE_COULDNT_CONNECT, RPC_UNAVAILABLE, ECONNREFUSED, true},
+	    {CURLE_OPERATION_TIMEDOUT, RPC_DEADLINE_EXCEEDED, ETIMEDOUT, false},
+	    {CURLE_PEER_FAILED_VERIFICATION, RPC_UNAVAILABLE, EPROTO, true},
+	    {CURLE_SSL_CONNECT_ERROR, RPC_UNAVAILABLE, EPROTO, true},
+	    {CURLE_SSL_CACERT_BADFILE, RPC_UNAVAILABLE, EPROTO, true},
+	    {CURLE_WRITE_ERROR, RPC_INTERNAL, EPROTO, false},
+	    {CURLE_OUT_OF_MEMORY, RPC_INTERNAL, ENOMEM, false},
 	};
 	enum rpc_code code = RPC_UNAVAILABLE;
 	int number = ECONNRESET;
+	bool unreachable = false;
 	long system = 0;
 
 	if (c->result == CURLE_HTTP2_STREAM && !transfer_took_all(c)) { /* whoever does that is there */
@@ -166,6 +168,7 @@ static void set_transport_status(struct call *c)
 		if (known[i].result == c->result) {
 			code = known[i].code;
 			number = known[i].number;
+			unreachable = known[i].unreachable;
 		}
 	}
 	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &system);
@@ -173,8 +176,12 @@ static void set_transport_status(struct call *c)
 		number = (int)system;
 	if (c->result == CURLE_WRITE_ERROR) /* nothing but that makes on_write() fail */
 		snprintf(c->problem, sizeof c->problem, "the answer is too large");
+	/* A call may be slow; one during which nobody was told anything is a dead service. */
+	if (c->result == CURLE_OPERATION_TIMEDOUT && c->endpoint->heard_ms < c->begun_ms)
+		unreachable = true;
 	rpc_status_set(&c->status, code, number, "%s: %s", c->endpoint->url,
 		       c->problem[0] ? c->problem : curl_easy_strerror(c->result));
+	c->status.unreachable = unreachable;
 }
 
 /* An answer that is no success: the service's own words if it has any. */

@@ -34,6 +34,7 @@ struct rpc_status {
 	enum rpc_code code;
 	/* What happened where no answer of the service came: an errno, else 0. */
 	int transport;
+	bool unreachable; /* the service itself: it has said nothing to anybody meanwhile */
 	char message[256];
 	char reason[64];      /* of ErrorInfo; "" when there is none */
 	bool trusted;	      /* the reason is of the service's own domain: it says more than the code */

@@ -21,6 +21,7 @@
 #define STALL_MS       3u
 #define UNASKED	       65535u /* bytes of a request that HTTP/2 lets through before the server asks for more */
 #define UNHEARD_MS     50u
+#define OVERTAKEN_MAX  20
 #define UPLOAD_BUFFER  65536u /* of curl, for each upload */
 
 /*
@@ -66,6 +67,7 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
 		c->in_waits = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}
+	c->endpoint->heard_ms = uv_now(loop_uv());
 	if (buf_append(&c->in, data, len))
 		return 0;
 	if (c->kind != CALL_UNARY)
@@ -116,15 +118,28 @@ static void opened(struct call *c, bool well)
 	e->joinable = well;
 }
 
+/*
+ * libcurl 7.88, when a stream is closed before it has sent the body of the request, drops the answer it
+ * holds already. What the service said so early (who are you? not now) it will say again; it has not got the
+ * message, so nothing is done twice.
+ */
+static bool was_overtaken(const struct call *c)
+{
+	return c->result == CURLE_HTTP2_STREAM && !c->in.len && !c->problem[0] && !transfer_took_all(c);
+}
+
 bool transfer_restart(struct call *c)
 {
 	CURLM *multi = c->endpoint->multi;
 
 	opened(c, false);
-	if (!c->refused || c->restarts == RESTARTS_MAX)
+	if (c->refused && c->restarts < RESTARTS_MAX)
+		c->restarts++;
+	else if (was_overtaken(c) && c->overtaken < OVERTAKEN_MAX)
+		c->overtaken++;
+	else
 		return false;
 	c->refused = false;
-	c->restarts++;
 	c->problem[0] = '\0';
 	curl_multi_remove_handle(multi, c->easy);
 	return set_version(c) && !curl_multi_add_handle(multi, c->easy);
@@ -154,6 +169,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 	if (!c->answering)
 		nudge_later(c);
 	c->answering = true;
+	c->endpoint->heard_ms = uv_now(loop_uv());
 	if (len < sizeof name || strncasecmp(data, name, sizeof name - 1))
 		return len;
 	for (size_t i = sizeof name - 1; i < len && n + 1 < sizeof c->status.request_id; i++)
@@ -270,6 +286,7 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 	}
 	if (snprintf(url, sizeof url, "%s/%s", e->url, method) >= (int)sizeof url)
 		return -ENAMETOOLONG;
+	c->begun_ms = uv_now(loop_uv());
 	c->easy = curl_easy_init();
 	if (!c->easy || !add_headers(c, timeout_ms) || !set_connection(c, url) ||
 	    !set_request(c, timeout_ms) || !set_version(c) || curl_multi_add_handle(e->multi, c->easy))

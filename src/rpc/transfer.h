@@ -13,6 +13,7 @@ struct endpoint {
 	unsigned timers;  /* of these, the loop's */
 	unsigned entered; /* inside curl: calls must not be started or ended */
 	struct list calls, ready, watchers;
+	uint64_t heard_ms; /* when the service said anything last, loop time */
 	char *url;
 	char *ca_file;
 	uint32_t connect_ms;
@@ -46,15 +47,20 @@ struct call {
 	bool end_seen; /* EndStream came: `status` is how it ended */
 	bool done;     /* curl is through with it */
 	CURLcode result;
+	uint64_t begun_ms;	 /* loop time */
 	bool refused;		 /* of http://: there was no connection to join */
 	unsigned restarts;	 /* after that */
+	unsigned overtaken;	 /* other restarts, see transfer_restart() */
 	bool telling, cancelled; /* in an event; to be freed after it */
 	char problem[CURL_ERROR_SIZE];
 };
 
 /* Makes the easy handle of `c` and gives it to curl. 0 or -ENOMEM. */
 int transfer_start(struct call *c, const char *method, uint32_t timeout_ms);
-/* Whether it ended only for want of a connection to join; it is under way again then. */
+/*
+ * Whether it ended only for want of a connection to join, or before the service could have had all of it: it
+ * is under way again then.
+ */
 bool transfer_restart(struct call *c);
 /* Tells curl that what it waited for may be there now. */
 void transfer_resume(struct call *c);

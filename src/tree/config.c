@@ -94,7 +94,7 @@ static bool offers_logs(const struct backend_ops *ops)
 	return ops->follow;
 }
 
-static bool offers_templates(const struct backend_ops *ops)
+static bool offers_placement(const struct backend_ops *ops)
 {
 	return ops->tell;
 }
@@ -113,9 +113,9 @@ static void fill(struct node *rows, int (*show)(const struct place *, struct buf
 		    .show = show,
 		    .store = store,
 		    .unit = list ? STORE_LIST : STORE_VALUE,
-		    .offered = key == CONFIG_LOGS	? offers_logs
-			       : key == CONFIG_TEMPLATE ? offers_templates
-							: NULL,
+		    .offered = key == CONFIG_LOGS				   ? offers_logs
+			       : key == CONFIG_TEMPLATE || key == CONFIG_PLACEMENT ? offers_placement
+										   : NULL,
 		};
 	}
 }

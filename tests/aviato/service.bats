@@ -111,7 +111,6 @@ back() {
 	put "$S/b/cmd" true
 	same 125 "$(cat "$S/b/wait")"
 	grep -qE '^INVALID_ARGUMENT: cannot create the sandbox: .*\(spec.containers\[0\].image: is not there\), request [0-9a-f-]+$' "$S/b/error"
-	fault '{"method": "CreateSandbox", "error": {"code": "resource_exhausted", "reason": "RUNNER_CAPACITY_EXHAUSTED", "message": "full"}}'
 	fault '{"method": "CreateSandbox", "error": {"code": "failed_precondition", "reason": "NO_SUITABLE_RUNNER", "message": "none", "padDetails": true}}'
 	mkdir "$S/c"
 	put "$S/c/cmd" true

@@ -118,6 +118,19 @@ static void test_deadline(void **state)
 	assert_int_equal(t.status.transport, ETIMEDOUT);
 }
 
+/* A call that is slow says nothing of a service that answers others meanwhile. */
+static void test_slow_is_not_away(void **state)
+{
+	struct trial slow = {.method = "t.T/never", .timeout_ms = 1500}, other = {.method = "t.T/echo"};
+
+	(void)state;
+	start(&slow);
+	run(&other);
+	await(&slow, is_ended);
+	assert_int_equal(slow.status.code, RPC_DEADLINE_EXCEEDED);
+	assert_false(slow.status.unreachable);
+}
+
 static void test_nobody_there(void **state)
 {
 	struct trial t = {.method = "t.T/echo", .timeout_ms = 5000, .endpoint = server.nowhere};
@@ -126,9 +139,30 @@ static void test_nobody_there(void **state)
 	run(&t);
 	assert_int_equal(t.status.code, RPC_UNAVAILABLE);
 	assert_int_equal(t.status.transport, ECONNREFUSED);
+	assert_true(t.status.unreachable);
 }
 
 #define MANY 200
+
+/* What the service says before it has got the request is heard, whatever overtakes what. */
+static void test_swift_answers(void **state)
+{
+	static struct trial t[2 * MANY];
+
+	(void)state;
+	for (int i = 0; i < 2 * MANY; i++) {
+		t[i] = i % 2 ? (struct trial){.method = "t.T/swift", .kind = CALL_SERVER_STREAM}
+			     : (struct trial){.method = "t.T/swift_unary"};
+		start(&t[i]);
+		if (i % 20 == 19)
+			await(&t[i - 10], is_ended);
+	}
+	for (int i = 0; i < 2 * MANY; i++) {
+		await(&t[i], is_ended);
+		assert_int_equal(t[i].status.transport, 0);
+		assert_int_equal(t[i].status.code, i % 2 ? RPC_RESOURCE_EXHAUSTED : RPC_UNAUTHENTICATED);
+	}
+}
 
 static void test_one_connection(void **state)
 {
@@ -430,7 +464,8 @@ int main(void)
 	    cmocka_unit_test(test_stream_whole),   cmocka_unit_test(test_hold),
 	    cmocka_unit_test(test_duplex),	   cmocka_unit_test(test_ping_pong),
 	    cmocka_unit_test(test_first_messages), cmocka_unit_test(test_cancel),
-	    cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_floods),	   cmocka_unit_test(test_slow_is_not_away),
+	    cmocka_unit_test(test_swift_answers),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, end_all);

@@ -1,4 +1,4 @@
-// A Connect server made of nothing but frames, for tests/unit/rpc_call.c: one path for each thing a server can do.
+// A Connect server made of nothing but frames, for tests/unit/rpc_trial.h: one path for each thing a server can do.
 // Prints its port, and ends when its standard input does.
 import http2 from "node:http2";
 
@@ -109,6 +109,12 @@ const calls = {
 		streaming(stream);
 		stream.end(end({ error: { code: "resource_exhausted", message: "slow down" } }));
 	},
+	// The answer, and the end of the stream, before the request has come.
+	swift: (stream, _) => {
+		streaming(stream);
+		stream.end(end({ error: { code: "resource_exhausted", message: "not now" } }));
+	},
+	swift_unary: (stream, _) => unary(stream, 401, JSON.stringify({ code: "unauthenticated", message: "who are you" })),
 	// {"count": N, "size": S}: so many messages of so many bytes, byte by byte through the wire if "slow".
 	count: (stream) => {
 		streaming(stream);
@@ -147,7 +153,7 @@ server.on("session", (session) => {
 server.on("stream", (stream, headers) => {
 	stream.on("error", () => {});
 	const call = calls[headers[":path"].split("/").pop()];
-	// Most answer when they have read the request: libcurl forgets an answer that overtakes it.
+	// Most answer when they have read the request.
 	if (call.length === 2 || call === calls.count || call === calls.duplex) call(stream, headers);
 	else stream.on("end", () => call(stream)).resume();
 });

@@ -3,6 +3,7 @@
 
 #include "backend/aviato/breaker.h"
 #include "backend/aviato/catalogs.h"
+#include "backend/aviato/creation.h"
 #include "backend/aviato/logs.h"
 #include "backend/aviato/remote.h"
 #include "backend/aviato/listing.h"
@@ -63,6 +64,7 @@ static void aviato_start(struct backend *b, struct sandbox *s)
 		    sandbox_spec_make(sandbox_config(s), sandbox_session_name(s), sandbox_name(s), a->keep);
 		snprintf(i->template_id, sizeof i->template_id, "%s",
 			 config_text(sandbox_config(s), CONFIG_TEMPLATE));
+		i->placement = placement_of(sandbox_config(s));
 		i->wants.start = true;
 		sandbox_set_instance(s, i);
 		if (i->body && loop_post(linked_posted, i) == 0)
@@ -163,6 +165,7 @@ static void close_posted(void *arg)
 	struct aviato *a = arg;
 
 	breaker_close(a);
+	creation_close(a);
 	search_close(a);
 	catalogs_close(a);
 	purge_close(a);
@@ -266,6 +269,7 @@ int aviato_open(const struct aviato_options *o, struct backend **ret, struct err
 	a->keep = o->keep;
 	a->no_agent = o->no_agent;
 	list_init(&a->instances);
+	list_init(&a->undoing);
 	list_init(&a->listed);
 	list_init(&a->snapshots);
 	list_init(&a->asking);

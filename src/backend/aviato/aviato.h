@@ -53,6 +53,7 @@ struct aviato {
 	bool keep, no_agent;
 	struct breaker breaker;
 	struct list instances;
+	struct list undoing;
 	struct finding *finding;       /* what is being looked for, or NULL */
 	struct listing *roster;	       /* for list() */
 	struct purge *purge;	       /* under way, or NULL */

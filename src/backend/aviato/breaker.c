@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "rpc/call.h"
 
+#include <errno.h>
+
 #define PROBE_FIRST_MS	 500u
 #define PROBE_MAX_MS	 15000u
 #define PROBE_TIMEOUT_MS 5000u
@@ -32,7 +34,7 @@ static void probed(void *owner, const struct rpc_status *status)
 	struct aviato *a = owner;
 
 	a->breaker.call = NULL;
-	if (failure_is_unreachable(status)) {
+	if (status->transport && status->transport != EPROTO) { /* no answer, for whatever reason */
 		wait_for_next_probe(a);
 		return;
 	}

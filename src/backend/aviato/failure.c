@@ -122,9 +122,27 @@ bool failure_is_passing(const struct rpc_status *s)
 	       s->code == RPC_RESOURCE_EXHAUSTED;
 }
 
+bool failure_is_no_place(const struct rpc_status *s)
+{
+	static const char *const places[] = {
+	    "RUNNER_CAPACITY_EXHAUSTED", "PLACEMENT_REJECTED", "PLACEMENT_CONSTRAINT_UNSATISFIED",
+	    "NO_SUITABLE_RUNNER",	 "RUNNER_OVERLOADED",  "RUNNER_UNAVAILABLE"};
+
+	for (size_t i = 0; s->trusted && i < sizeof places / sizeof *places; i++)
+		if (strncmp(s->reason, "CWSANDBOX_", 10) == 0 && strcmp(s->reason + 10, places[i]) == 0)
+			return true;
+	return false;
+}
+
+bool failure_is_final(const struct rpc_status *s)
+{
+	return failure_is_no_place(s) || (!s->transport && s->code != RPC_UNAVAILABLE &&
+					  s->code != RPC_DEADLINE_EXCEEDED && s->code != RPC_CANCELED);
+}
+
 bool failure_is_unreachable(const struct rpc_status *s)
 {
-	return s->transport && s->transport != EPROTO;
+	return s->unreachable;
 }
 
 bool failure_is_gone(const struct rpc_status *s)

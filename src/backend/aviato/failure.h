@@ -11,6 +11,10 @@ int failure_set(struct error *err, const struct rpc_status *status, const char *
 
 /* Whether the same call may do better in a moment, for calls that can be repeated without harm. */
 bool failure_is_passing(const struct rpc_status *status);
+/* Whether the service says for certain that it was not done. */
+bool failure_is_final(const struct rpc_status *status);
+/* Whether a creation was refused because there is no room for it there, or nobody to take it. */
+bool failure_is_no_place(const struct rpc_status *status);
 /* Whether the service itself could not be reached. */
 bool failure_is_unreachable(const struct rpc_status *status);
 /* Whether there is no such sandbox (any more). */

@@ -156,13 +156,7 @@ static void failed(void *owner, enum reach_failure how, const struct rpc_status 
 /* The stream has broken: either the sandbox has ended, or core will ask for a new one. */
 static void lost(void *owner)
 {
-	struct remote *i = owner;
-
-	i->pipe = NULL;
-	if (i->phase == PHASE_RUNNING)
-		i->phase = PHASE_IDLE;
-	if (i->wants.start)
-		remote_step(i);
+	remote_pipe_lost(owner);
 }
 
 static void open_pipe(struct remote *i)

@@ -17,10 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#define REQUEST_MS	   300000u /* of creating and deleting, as the service's own clients */
-#define CREATE_BUDGET_MS   30000u
+#define STOP_BUDGET_MS	   30000u
+#define STOP_FIRST_MS	   1000u /* after a DeleteSandbox that failed */
+#define STOP_LAST_MS	   15000u
+#define KILL_MS		   1500u /* how long an agent may take, after the grace, to say the last of its commands */
 #define POLL_FIRST_MS	   200u
 #define POLL_MAX_MS	   2000u
 #define POLL_TIMEOUT_MS	   15000u
@@ -29,18 +30,6 @@
 #define EXIT_CODE_PAUSE_MS 2000u
 
 /* --- Life --- */
-
-static void make_uuid(char ret[37])
-{
-	unsigned char b[16];
-
-	if (getrandom(b, sizeof b, 0) != sizeof b)
-		abort();
-	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-	snprintf(ret, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
-}
 
 struct remote *remote_new(struct aviato *a, struct sandbox *s)
 {
@@ -52,7 +41,7 @@ struct remote *remote_new(struct aviato *a, struct sandbox *s)
 	i->sandbox = s;
 	i->known.exit_code = -1;
 	strcpy(i->known.path, "agent");
-	make_uuid(i->request_id);
+	make_request_id(i->request_id);
 	list_init(&i->link);
 	list_init(&i->logs);
 	return i;
@@ -196,6 +185,7 @@ static bool wait_for_exit_code(struct remote *i, enum remote_state state)
 	if (state != REMOTE_COMPLETED || i->known.exit_code >= 0 || i->wants.stop || !i->exit_code_polls)
 		return false;
 	i->exit_code_polls--;
+	i->completed = true;
 	i->delay = delay_start(EXIT_CODE_PAUSE_MS, poll_again, i);
 	return i->delay != NULL;
 }
@@ -229,10 +219,14 @@ static void looked(void *owner, const cJSON *answer, const struct rpc_status *st
 	struct remote *i = owner;
 	struct error why;
 
-	if (answer) {
+	if (answer && !(i->completed && !remote_state_is_end(remote_state(answer)))) {
 		remote_see(i, answer);
+	} else if (i->completed) {
+		see_end(i, REMOTE_COMPLETED);
 	} else if (failure_is_gone(status) && i->wants.stop) {
 		remote_end(i, END_TERMINATED, NULL);
+	} else if (i->phase == PHASE_ENDING) {
+		poll_later(i); /* the service has taken the order: it is only a matter of time */
 	} else if (i->phase == PHASE_RUNNING && !failure_is_gone(status)) {
 		remote_watch_later(i);
 	} else {
@@ -260,7 +254,9 @@ static void poll_again(void *arg)
 
 	i->delay = NULL;
 	cJSON_AddStringToObject(body, "sandboxId", i->id);
-	request_start(&i->request, i->aviato, "GetSandbox", body, POLL_TIMEOUT_MS, POLL_BUDGET_MS, looked, i);
+	request_start(&i->request, i->aviato, "GetSandbox", body,
+		      i->completed ? EXIT_CODE_PAUSE_MS : POLL_TIMEOUT_MS, i->completed ? 0 : POLL_BUDGET_MS,
+		      looked, i);
 }
 
 void remote_look(struct remote *i, enum phase phase)
@@ -271,72 +267,52 @@ void remote_look(struct remote *i, enum phase phase)
 	poll_again(i);
 }
 
-/* --- Creating --- */
-
-static bool set_id(struct remote *i, const cJSON *sandbox)
+void remote_created(struct remote *i, const cJSON *sandbox)
 {
-	const char *id = json_text(sandbox, "sandboxId");
-
-	if (!*id || strlen(id) >= sizeof i->id ||
-	    id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
-		return false;
 	core_lock();
-	strcpy(i->id, id);
-	sandbox_set_id(i->sandbox, id);
+	strcpy(i->id, json_text(sandbox, "sandboxId"));
+	sandbox_set_id(i->sandbox, i->id);
 	sandbox_creating(i->sandbox);
 	core_unlock();
-	return true;
-}
-
-static void created(void *owner, const cJSON *answer, const struct rpc_status *status)
-{
-	struct remote *i = owner;
-	struct error why;
-
-	if (!answer || !set_id(i, answer)) {
-		if (answer)
-			error_set(&why, EPROTO, "BAD_ANSWER",
-				  "the service created a sandbox without a usable id");
-		else
-			failure_set(&why, status, "create the sandbox");
-		remote_end(i, END_FAILED, &why);
-		return;
-	}
 	i->phase = PHASE_STARTING;
 	i->poll_ms = POLL_FIRST_MS;
 	i->exit_code_polls = EXIT_CODE_POLLS;
 	if (i->wants.stop || i->wants.keep)
 		remote_step(i);
 	else
-		remote_see(i, answer);
-}
-
-static void create(struct remote *i)
-{
-	cJSON *body = cJSON_CreateObject();
-
-	if (i->template_id[0]) {
-		cJSON_AddStringToObject(body, "templateId", i->template_id);
-		cJSON_AddItemToObject(body, "overrides", i->body);
-	} else {
-		cJSON_AddItemToObject(cJSON_AddObjectToObject(body, "sandbox"), "spec", i->body);
-	}
-	i->body = NULL;
-	/* The same id at every attempt: a sandbox whose creation was not heard of is not made twice. */
-	cJSON_AddStringToObject(body, "requestId", i->request_id);
-	i->phase = PHASE_CREATING;
-	request_start(&i->request, i->aviato,
-		      i->template_id[0] ? "CreateSandboxFromTemplate" : "CreateSandbox", body, REQUEST_MS,
-		      CREATE_BUDGET_MS, created, i);
+		remote_see(i, sandbox);
 }
 
 /* --- Stopping --- */
+
+static void delete (struct remote *i);
+
+static void stop_again(void *arg)
+{
+	struct remote *i = arg;
+
+	i->delay = NULL;
+	delete (i);
+}
+
+/* Core is told; but it may have forgotten the sandbox by then, so we go on until it is stopped. */
+static void stop_later(struct remote *i, const struct rpc_status *status)
+{
+	struct error why;
+
+	failure_set(&why, status, "stop the sandbox");
+	core_lock();
+	if (i->sandbox && i->stop_pause_ms == STOP_FIRST_MS)
+		sandbox_stop_failed(i->sandbox, &why);
+	core_unlock();
+	i->delay = delay_start(i->stop_pause_ms, stop_again, i);
+	i->stop_pause_ms = i->stop_pause_ms * 2 < STOP_LAST_MS ? i->stop_pause_ms * 2 : STOP_LAST_MS;
+}
 
 static void deleted(void *owner, const cJSON *answer, const struct rpc_status *status)
 {
 	struct remote *i = owner;
 	const cJSON *sandbox = json_object(answer, "sandbox");
-	struct error why;
 
 	if (sandbox) {
 		i->phase = PHASE_ENDING;
@@ -345,32 +321,69 @@ static void deleted(void *owner, const cJSON *answer, const struct rpc_status *s
 	} else if (answer || failure_is_gone(status)) {
 		remote_end(i, END_TERMINATED, NULL);
 	} else {
-		failure_set(&why, status, "stop the sandbox");
-		i->phase = PHASE_IDLE; /* another stop tries again */
-		i->wants.stop = i->wants.start = false;
-		core_lock();
-		if (i->sandbox)
-			sandbox_stop_failed(i->sandbox, &why);
-		core_unlock();
+		stop_later(i, status);
 	}
 }
 
-static void stop(struct remote *i)
+/* What the agent's commands have left of the grace is the main process's. */
+static uint32_t seconds_left(const struct remote *i)
 {
-	uint32_t seconds = (i->wants.grace_ms + 999) / 1000;
+	uint64_t now = request_clock_ms();
+
+	if (!i->wants.grace_ms)
+		return 0;
+	return i->grace_until > now + 1000 ? (uint32_t)((i->grace_until - now + 999) / 1000) : 1;
+}
+
+static void delete (struct remote *i)
+{
+	uint32_t seconds = seconds_left(i);
 	cJSON *body = cJSON_CreateObject();
 
-	request_cancel(&i->request);
-	delay_cancel(i->delay);
-	i->delay = NULL;
-	abandon_pipe(i);
 	i->phase = PHASE_STOPPING;
 	cJSON_AddStringToObject(body, "sandboxId", i->id);
 	if (seconds)
 		cJSON_AddNumberToObject(body, "gracePeriodSeconds", seconds);
 	cJSON_AddTrueToObject(body, "allowMissing");
-	request_start(&i->request, i->aviato, "DeleteSandbox", body, (seconds + 10) * 1000, CREATE_BUDGET_MS,
+	request_start(&i->request, i->aviato, "DeleteSandbox", body, (seconds + 10) * 1000, STOP_BUDGET_MS,
 		      deleted, i);
+}
+
+/* The main process ends on TERM at once, and everything in the sandbox with it. So the agent, which core has
+ * told, ends its commands first. */
+static void stop(struct remote *i)
+{
+	bool talking =
+	    i->pipe && (i->phase == PHASE_RUNNING || i->phase == PHASE_LEAVING) && i->wants.grace_ms;
+
+	request_cancel(&i->request);
+	delay_cancel(i->delay);
+	i->delay = NULL;
+	i->stop_pause_ms = STOP_FIRST_MS;
+	i->grace_until = request_clock_ms() + i->wants.grace_ms;
+	if (talking) {
+		i->phase = PHASE_LEAVING;
+		i->delay = delay_start(i->wants.grace_ms + KILL_MS, stop_again, i);
+	}
+	if (!i->delay) {
+		abandon_pipe(i);
+		delete (i);
+	}
+}
+
+void remote_pipe_lost(struct remote *i)
+{
+	i->pipe = NULL;
+	if (i->phase == PHASE_LEAVING) {
+		delay_cancel(i->delay);
+		i->delay = NULL;
+		delete (i);
+		return;
+	}
+	if (i->phase == PHASE_RUNNING)
+		i->phase = PHASE_IDLE;
+	if (i->wants.start)
+		remote_step(i);
 }
 
 /* --- Core's wishes --- */
@@ -388,6 +401,12 @@ static void let_go(struct remote *i)
 	remote_free(i);
 }
 
+/* Between two attempts to stop it. */
+static bool is_stuck(const struct remote *i)
+{
+	return i->phase == PHASE_STOPPING && !request_under_way(&i->request);
+}
+
 void remote_step(struct remote *i)
 {
 	if (i->phase == PHASE_CREATING)
@@ -398,11 +417,11 @@ void remote_step(struct remote *i)
 		let_go(i);
 	} else if (i->wants.stop && i->phase == PHASE_NEW) {
 		remote_end(i, END_TERMINATED, NULL);
-	} else if (i->wants.stop && i->phase < PHASE_STOPPING) {
+	} else if (i->wants.stop && (i->phase < PHASE_STOPPING || is_stuck(i))) {
 		stop(i);
 	} else if (i->wants.start && i->phase == PHASE_NEW) {
 		i->wants.start = false;
-		create(i);
+		creation_begin(i);
 	} else if (i->wants.start && i->phase == PHASE_IDLE) {
 		remote_reach(i);
 	}

@@ -3,6 +3,7 @@
 
 #include "backend/aviato/agent_pipe.h"
 #include "backend/aviato/aviato.h"
+#include "backend/aviato/creation.h"
 #include "backend/aviato/request.h"
 #include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/stand_in.h"
@@ -16,6 +17,7 @@ enum phase {
 	PHASE_SENDING,	/* the agent's program is being sent */
 	PHASE_RUNNING,	/* core talks to the agent */
 	PHASE_LOOKING,	/* the agent was lost: GetSandbox to see why */
+	PHASE_LEAVING,	/* it is to be stopped: the agent ends its commands and says what they said */
 	PHASE_STOPPING, /* DeleteSandbox is under way */
 	PHASE_ENDING,	/* it was deleted; GetSandbox until it has ended */
 	PHASE_ENDED,
@@ -34,7 +36,9 @@ struct remote {
 	char id[128]; /* the service's; "" before it is known */
 	char request_id[37];
 	char template_id[TEMPLATE_ID_MAX]; /* "" when it is made from none */
-	cJSON *body;			   /* of CreateSandbox; until then */
+	cJSON *body;			   /* the spec, until it is created */
+	enum placement placement;	   /* PLACE_STRICT: no other is to be tried, or any more */
+	bool maybe_made;		   /* an attempt to create it may have been heard */
 	struct request request;
 	struct delay *delay;
 	struct services_watch *services; /* while an address is waited for */
@@ -42,7 +46,10 @@ struct remote {
 	struct stand_in *stand_in; /* instead of it, where `by_api` */
 	unsigned poll_ms;	   /* the pause before the next GetSandbox */
 	unsigned exit_code_polls;  /* left, for a code that comes late */
+	bool completed;		   /* it has, and only the code is asked for */
 	unsigned sent;		   /* how often the program was sent */
+	unsigned stop_pause_ms;	   /* before the next DeleteSandbox, after one that failed */
+	uint64_t grace_until;	   /* of PHASE_LEAVING, ms */
 	uint64_t reach_until;	   /* when to give up reaching the agent, ms */
 	uint64_t retry_ms;
 	unsigned posted;  /* calls of remote_post_step() that have not come; core lock */
@@ -86,6 +93,10 @@ void remote_watch_later(struct remote *i);
 void remote_unreachable(struct remote *i, const struct error *why);
 /* Looks the sandbox up. */
 void remote_look(struct remote *i, enum phase phase);
+/* It has been created, and has an id: goes on. */
+void remote_created(struct remote *i, const cJSON *sandbox);
+/* The stream to its agent has ended. */
+void remote_pipe_lost(struct remote *i);
 /* Tells core the end, once. */
 void remote_end(struct remote *i, enum sandbox_end how, const struct error *why);
 void remote_describe(struct remote *i, cJSON *info);

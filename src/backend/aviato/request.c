@@ -71,7 +71,7 @@ static bool try_again(struct request *r, const struct rpc_status *s)
 {
 	uint64_t now = request_clock_ms(), over;
 
-	if (!r->budget_ms || !failure_is_passing(s))
+	if (!r->budget_ms || !(r->passing ? r->passing(r->owner, s) : failure_is_passing(s)))
 		return false;
 	if (!r->failing_since)
 		r->failing_since = now;

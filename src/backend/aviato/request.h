@@ -26,6 +26,9 @@ struct request {
 	uint32_t budget_ms;  /* how long after the first failure another attempt may begin; 0: no other */
 	request_done *done;
 	void *owner;
+	/* Hears of each failure that is not the last by itself: whether the call is repeated. To be set after
+	 * request_start(); failure_is_passing() otherwise. */
+	bool (*passing)(void *owner, const struct rpc_status *status);
 	/* While under way */
 	struct call *call;
 	struct delay *delay;

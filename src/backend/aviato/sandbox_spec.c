@@ -1,5 +1,6 @@
 #include "backend/aviato/sandbox_spec.h"
 
+#include "backend/aviato/creation.h"
 #include "rpc/json.h"
 
 #include <ctype.h>
@@ -37,14 +38,17 @@ static int check_tags(const char *text, struct error *err)
 	return 0;
 }
 
-static int check_spec(const char *text, struct error *err)
+static int check_spec(const struct config *c, struct error *err)
 {
+	const char *text = config_text(c, CONFIG_SPEC);
+	int rc;
 	cJSON *spec = *text ? json_parse_object(text, strlen(text)) : NULL;
 
 	if (*text && !spec)
 		return error_set(err, EINVAL, "INVALID_VALUE", "spec: not a JSON object");
+	rc = placement_check(c, spec, err);
 	cJSON_Delete(spec);
-	return 0;
+	return rc;
 }
 
 /* "2", or "H100:2" */
@@ -115,7 +119,7 @@ int sandbox_spec_check(const struct config *c, struct error *err)
 		return error_set(err, EINVAL, "INVALID_VALUE", "lifetime: at most 30d");
 	rc = check_template(c, err);
 	rc = rc ? rc : check_tags(config_text(c, CONFIG_TAGS), err);
-	return rc ? rc : check_spec(config_text(c, CONFIG_SPEC), err);
+	return rc ? rc : check_spec(c, err);
 }
 
 /* --- Making --- */
@@ -337,9 +341,7 @@ cJSON *sandbox_spec_make(const struct config *c, const char *session, const char
 	over = *text ? json_parse_object(text, strlen(text)) : NULL;
 	lay_over(spec, over);
 	add_snapshot(spec, c);
-	/* Runners are chosen by name only where the caller brings his own. */
-	if (cJSON_GetArraySize(json_array(spec, "runnerIds")) && !json_get(spec, "mode"))
-		cJSON_AddStringToObject(spec, "mode", "SANDBOX_MODE_CKS");
+	placement_begin(spec, placement_of(c));
 	cJSON_Delete(over);
 	return spec;
 }

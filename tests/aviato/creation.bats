@@ -1,0 +1,194 @@
+#!/usr/bin/env bats
+# Creating and ending sandboxes while the service is full, silent or away: one where one was asked for, none
+# where that failed, and none left over.
+
+load helpers
+
+created() { # all there ever were
+	control sandboxes | jq length
+}
+
+living() {
+	control sandboxes | jq '[.[] | select(.state | IN("COMPLETED", "FAILED", "TERMINATED") | not)] | length'
+}
+
+nothing_lives() {
+	[ "$(living)" = 0 ]
+}
+
+lives() { # N
+	[ "$(living)" = "$1" ]
+}
+
+refuse() { # REASON [MORE]
+	fault '{"method": "CreateSandbox", "error": {"reason": "'"$1"'", "message": "no room"'"${2:-}"'}}'
+}
+
+no_faults() {
+	curl -sS -X DELETE "$CONTROL/faults" >/dev/null
+}
+
+# status_starts SANDBOX WORDS: what its command came to.
+status_starts() {
+	[[ $(cat "$1/wait") == 125 ]]
+	[[ $(cat "$1/status") == "$2"* ]] || {
+		cat "$1/status"
+		return 1
+	}
+}
+
+@test "a service that is full says so at once: one attempt, and the words" {
+	fault '{"method": "CreateSandbox", "error": {"code": "resource_exhausted", "message": "all is taken"}}'
+	put "$B/cmd" 'echo never'
+	status_starts "$B" 'failed RESOURCE_EXHAUSTED: cannot create the sandbox: all is taken'
+	same 1 "$(count CreateSandbox)"
+	refuse RUNNER_CAPACITY_EXHAUSTED
+	mkdir "$S/b"
+	put "$S/b/cmd" 'echo never'
+	status_starts "$S/b" 'failed CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED: '
+	same 2 "$(count CreateSandbox)"
+	same 0 "$(created)"
+}
+
+@test "placement: the other kind of place is tried once, for the reasons that are about places, without the runners" {
+	local reason n=0
+	for reason in RUNNER_CAPACITY_EXHAUSTED PLACEMENT_REJECTED PLACEMENT_CONSTRAINT_UNSATISFIED NO_SUITABLE_RUNNER RUNNER_OVERLOADED \
+		RUNNER_UNAVAILABLE; do
+		n=$((n + 1))
+		refuse $reason
+		mkdir "$S/n$n"
+		put "$S/n$n/config/placement" cks_then_serverless
+		put "$S/n$n/config/spec" '{"runnerIds": ["runner-2"]}'
+		put "$S/n$n/cmd" 'echo there'
+		reads "$S/n$n/stdout" 'there\n'
+		same runner-shared "$(jq -r .runner "$S/n$n/info")"
+		same $((2 * n)) "$(count CreateSandbox)"
+		same $n "$(created)"
+	done
+	put "$B/config/placement" serverless_then_cks
+	refuse RUNNER_CAPACITY_EXHAUSTED
+	same hi "$(inside 'echo hi')"
+	same runner-1 "$(jq -r .runner "$B/info")"
+}
+
+@test "placement: nothing else makes it try the other, nor a third; where there is room it stays" {
+	put "$S/.ctl/defaults/placement" cks_then_serverless
+	same hi "$(inside 'echo hi')"
+	same runner-1 "$(jq -r .runner "$B/info")"
+	same 1 "$(count CreateSandbox)"
+	local n=0 fault
+	for fault in '"reason": "SERVERLESS_DISABLED"' '"code": "resource_exhausted"' '"code": "invalid_argument"' \
+		'"reason": "RUNNER_CAPACITY_EXHAUSTED", "domain": "example.com"'; do
+		forget_counts
+		n=$((n + 1))
+		fault '{"method": "CreateSandbox", "error": {'"$fault"'}}'
+		mkdir "$S/n$n"
+		put "$S/n$n/cmd" true
+		status_starts "$S/n$n" failed
+		same 1 "$(count CreateSandbox)"
+	done
+	forget_counts
+	refuse RUNNER_CAPACITY_EXHAUSTED
+	refuse NO_SUITABLE_RUNNER
+	mkdir "$S/last"
+	put "$S/last/cmd" true
+	status_starts "$S/last" 'failed CWSANDBOX_NO_SUITABLE_RUNNER'
+	same 2 "$(count CreateSandbox)"
+	same 1 "$(created)"
+}
+
+@test "placement: what cannot be meant is refused when it is written" {
+	same EINVAL "$(commit "$B/config/placement" anywhere)"
+	grep -q strict "$B/error"
+	put "$B/config/placement" serverless_then_cks
+	same EINVAL "$(commit "$B/config/spec" '{"runnerIds": ["runner-1"]}')"
+	same EINVAL "$(commit "$B/config/spec" '{"mode": "SANDBOX_MODE_CKS"}')"
+	same EINVAL "$(commit "$B/config/template" some)"
+	put "$B/config/placement" cks_then_serverless
+	same EINVAL "$(commit "$B/config/spec" '{"mode": "SANDBOX_MODE_SERVERLESS"}')"
+	put "$B/config/placement" strict
+	put "$B/config/spec" '{"mode": "SANDBOX_MODE_SERVERLESS"}'
+}
+
+@test "a creation whose answer never comes: one that is repeated is one sandbox" {
+	fault '{"method": "CreateSandbox", "cut": {"sent": 10, "how": "connection"}}'
+	fault '{"method": "CreateSandbox", "cut": {"sent": 10, "how": "reset"}}'
+	fault '{"method": "CreateSandbox", "error": {"code": "unavailable", "at": "end"}}'
+	same one "$(inside 'echo one')"
+	same 4 "$(count CreateSandbox)"
+	same 1 "$(created)"
+}
+
+@test "a creation of which nothing is heard in the end is undone, and nothing else is" {
+	same one "$(inside 'echo one')"
+	# It is made; but what comes is no answer, and is not asked for again.
+	fault '{"method": "CreateSandbox", "rewrite": [["\"sandboxId\"", "\"sandboxNo\""]]}'
+	mkdir "$S/two"
+	put "$S/two/cmd" 'echo never'
+	status_starts "$S/two" 'failed BAD_ANSWER'
+	eventually 20 eval '[ "$(created)" = 2 ] && lives 1'
+	same 3 "$(count CreateSandbox)"
+	same on "$(inside 'echo on')"
+	# A refusal is none of these.
+	forget_counts
+	fault '{"method": "CreateSandbox", "error": {"code": "internal"}}'
+	mkdir "$S/three"
+	put "$S/three/cmd" true
+	status_starts "$S/three" 'failed INTERNAL'
+	same 0 "$(count DeleteSandbox)"
+	same 1 "$(count CreateSandbox)"
+}
+
+@test "the service goes away for a rmdir: the sandbox is gone from here at once, and from there when the service is back" {
+	same one "$(inside 'echo one')"
+	fault '{"method": "DeleteSandbox", "times": 0, "error": {"code": "internal", "message": "not now"}}'
+	within 10 rmdir "$B"
+	eventually 20 eval '[ "$(count DeleteSandbox)" -ge 2 ]'
+	same 1 "$(living)"
+	no_faults
+	eventually 30 nothing_lives
+}
+
+@test "a sandbox that is being ended is followed to its end, whatever the polls say" {
+	put "$B/config/command" 'trap "" TERM; while :; do sleep 0.1; done'
+	put "$B/ctl" start
+	eventually 30 state_is running
+	fault '{"method": "GetSandbox", "times": 3, "error": {"code": "internal"}}'
+	timeout 40 sh -c "echo 'stop 1' > '$B/ctl'"
+	eventually 30 state_is terminated
+	nothing_lives
+}
+
+@test "the exit code that comes late: a poll that fails leaves what is known" {
+	control settings '{"exitCodeLagMs": -1}' >/dev/null
+	put "$B/config/command" 'exit 0'
+	put "$B/ctl" start
+	eventually 30 eval 'grep -q COMPLETED "$B/info"'
+	fault '{"method": "GetSandbox", "times": 0, "error": {"code": "unavailable"}}'
+	eventually 30 state_is completed
+}
+
+@test "what commands say when they are told to end is still read: stop, rmdir, close" {
+	local end
+	for end in "echo 'stop 5' > $S/x/ctl; cat $S/x/wait" "rmdir $S/x" "echo close > $S/.ctl/ctl"; do
+		[ ! -d "$S/x" ] || rmdir "$S/x"
+		mkdir "$S/x"
+		put "$S/x/cmd" 'trap "echo bye; echo err >&2; exit 5" TERM; echo ready; while :; do sleep 0.02; done'
+		same ready "$(timeout 30 head -n 1 "$S/x/stdout")"
+		timeout 60 cat "$S/x/stdout" >"$T/said" &
+		eventually 20 grep -q ready "$T/said" # it has opened the file
+		timeout 60 sh -c "$end" >/dev/null
+		wait $!
+		same $'ready\nbye' "$(cat "$T/said")"
+	done
+	grep -qx err "$S/x/stderr"
+	reads "$S/x/wait" '5\n'
+	eventually 20 nothing_lives
+}
+
+@test "rmdir answers at once, and what does not listen is killed when the grace is over" {
+	put "$B/cmd" 'trap "" TERM; echo ready; while :; do sleep 1000; done'
+	same ready "$(timeout 30 head -n 1 "$B/stdout")"
+	within 2 rmdir "$B"
+	eventually 20 nothing_lives
+}
