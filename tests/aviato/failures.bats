@@ -152,3 +152,18 @@ mad() {
 	rmdir "$B"
 	eventually 20 eval 'same 0 "$(living)"'
 }
+
+@test "a sandbox that hangs does not hold up the next mount, which takes over the others" {
+	begin -o on_exit=keep
+	mkdir "$S/other"
+	put "$S/other/cmd" true
+	same hi "$(inside 'echo hi')"
+	finish "$S/other"
+	within 60 mount_down
+	fault '{"method": "StreamExec", "hang": true}'
+	within 50 mount_up
+	same 1 "$(ls "$S" | wc -l)"
+	B=$S/$(ls "$S")
+	same again "$(inside 'echo again')"
+	same 2 "$(ls "$M/.ctl/sandboxes" | wc -l)"
+}

@@ -1,8 +1,9 @@
 #include "backend/aviato/search.h"
 
+#include "backend/aviato/delay.h"
 #include "backend/aviato/failure.h"
-#include "backend/aviato/remote.h"
 #include "backend/aviato/listing.h"
+#include "backend/aviato/remote.h"
 #include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/state.h"
 #include "base/log.h"
@@ -16,12 +17,14 @@
 
 /* So many agents are asked at the start, each over a stream of its own; the others when they are needed. */
 #define ASKED_MAX 64
+#define ASK_MS	  8000u
 
 /* Under way, or the last answers; a list belongs to the loop thread. */
 struct finding {
 	struct listing listing;
 	struct aviato *aviato;
 	unsigned asked; /* agents that have not answered */
+	struct delay *patience;
 	bool listed;
 };
 
@@ -117,6 +120,7 @@ static void found_all(struct finding *f, const struct error *why)
 	backend_searched(why);
 	core_unlock();
 	f->aviato->finding = NULL;
+	delay_cancel(f->patience);
 	listing_end(&f->listing);
 	free(f);
 }
@@ -177,6 +181,24 @@ static void take_over(struct finding *f, const cJSON *sandbox, unsigned *begun)
 		remote_free(i);
 }
 
+/* A mount does not wait for a sandbox that hangs; it stands in .ctl/sandboxes. */
+static void stop_asking(void *arg)
+{
+	struct finding *f = arg;
+
+	f->patience = NULL;
+	list_each_safe (pos, &f->aviato->instances) {
+		struct remote *i = container_of(pos, struct remote, link);
+
+		if (!i->is_search)
+			continue;
+		log_warn("sandbox %s does not answer: it is not taken over", i->id);
+		remote_free(i);
+		f->asked--;
+	}
+	settle(f);
+}
+
 static void find_listed(struct listing *l, const struct error *why)
 {
 	struct finding *f = container_of(l, struct finding, listing);
@@ -190,6 +212,7 @@ static void find_listed(struct listing *l, const struct error *why)
 	drop_repeated(l->items);
 	cJSON_ArrayForEach(sandbox, l->items) take_over(f, sandbox, &begun);
 	f->listed = true;
+	f->patience = f->asked ? delay_start(ASK_MS, stop_asking, f) : NULL;
 	settle(f);
 }
 
@@ -367,6 +390,7 @@ void search_close(struct aviato *a)
 	listing_end(a->roster);
 	if (a->finding) {
 		listing_end(&a->finding->listing);
+		delay_cancel(a->finding->patience);
 		free(a->finding);
 	}
 	a->finding = NULL;
