@@ -29,6 +29,36 @@ at() { # url | tls | weather | tlsWeather | ca
 	control calls | jq -e '([.[].http] | unique) == ["2.0"] and ([.[].connection] | unique | length) == 1' >/dev/null
 }
 
+# certificate NAME HOST [CA-OPTION...]: that of its own authority, with its key.
+certificate() {
+	local name=$1 host=$2
+	shift 2
+	touch "$T/index"
+	printf '[ca]\ndefault_ca=it\n[it]\ndatabase=%s\nnew_certs_dir=%s\nserial=%s\nrand_serial=yes\ndefault_md=sha256\npolicy=any\nunique_subject=no\nx509_extensions=names\n[any]\ncommonName=supplied\n[names]\nsubjectAltName=DNS:%s\nbasicConstraints=CA:true\n' \
+		"$T/index" "$T" "$T/serial" "$host" >"$T/ca.conf"
+	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$T/$name.key" -subj "/CN=$host" -out "$T/$name.csr" 2>/dev/null
+	openssl ca -batch -selfsign -config "$T/ca.conf" -in "$T/$name.csr" -keyfile "$T/$name.key" -out "$T/$name.pem" -notext "$@" 2>/dev/null
+}
+
+@test "a certificate that is over, or of another name, is refused before a key is sent, also where its authority is known" {
+	local name port
+	mkfifo "$T/silence" # it ends with its standard input
+	certificate old localhost -startdate 20200101000000Z -enddate 20210101000000Z
+	certificate other other.example -days 2
+	certificate good localhost -days 2
+	for name in old other good; do
+		# shellcheck disable=SC2016 # not for this shell
+		background bash -c 'exec openssl s_server "$@" <>"$0"' "$T/silence" \
+			-accept 127.0.0.1:0 -cert "$T/$name.pem" -key "$T/$name.key" -alpn h2 >"$T/$name.said" 2>&1
+		eventually 20 grep -q '^ACCEPT' "$T/$name.said"
+		port=$(sed -n 's/^ACCEPT .*://p' "$T/$name.said")
+		GATEWAY=https://localhost:$port
+		within 60 fails '' mount_up -o "cacert=$T/$name.pem,timeout=1"
+	done
+	! grep -aq ListSandboxes "$T/old.said" "$T/other.said"
+		eventually 20 grep -aq 'PRI \* HTTP/2.0' "$T/good.said" # only so does the test mean anything
+}
+
 @test "who asks: a wrong key, W&B by environment and by .netrc; a key appears nowhere" {
 	CWSANDBOX_API_KEY=wrong-key fails 'cannot list the sandboxes' mount_up
 	unset CWSANDBOX_API_KEY
