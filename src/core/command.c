@@ -223,9 +223,37 @@ static int parse_json(const char *text, size_t len, struct start *s, struct erro
 	return rc;
 }
 
+/*
+ * As pretty printers write it: a brace and white space, or a bracket and a line end. Shell text can begin
+ * so too ({ "$cc" -c a.c; }), so it is JSON only if all of it is; of `[ "a" ]` nobody could tell.
+ */
+static bool is_printed_json(const char *text, size_t len)
+{
+	size_t i = 1;
+	cJSON *json;
+	bool whole;
+
+	while (i < len && strchr(" \t\r\n", text[i]))
+		i++;
+	if (i == 1 || i == len || text[i] != '"')
+		return false;
+	if (text[0] == '[' ? text[1] != '\n' && text[1] != '\r' : text[0] != '{')
+		return false;
+	json = cJSON_ParseWithOpts(text, NULL, true);
+	whole = cJSON_IsArray(json) || cJSON_IsObject(json);
+	cJSON_Delete(json);
+	return whole;
+}
+
+static bool is_json(const char *text, size_t len)
+{
+	if (len < 2 || (text[0] != '[' && text[0] != '{'))
+		return false;
+	return text[1] == '"' || is_printed_json(text, len);
+}
+
 int command_parse(const char *text, size_t len, struct start *ret, struct error *err)
 {
-	bool json = len >= 2 && (text[0] == '[' || text[0] == '{') && text[1] == '"';
 	struct start s = {.kind = START_SHELL, .spool_limit = SPOOL_LIMIT};
 	int rc = 0;
 
@@ -241,7 +269,7 @@ int command_parse(const char *text, size_t len, struct start *ret, struct error 
 	s.text_len = (uint32_t)len;
 	if (len >= 2 && memcmp(text, "#!", 2) == 0)
 		s.kind = START_SCRIPT;
-	else if (json)
+	else if (is_json(s.text, len))
 		rc = parse_json(text, len, &s, err);
 	if (rc)
 		start_free(&s);

@@ -10,7 +10,7 @@
 
 /*
  * Turns what was written into `cmd` into something to start: text starting with
- * #! is a script; starting with [" or {" it is JSON; all else is for /bin/sh.
+ * #! is a script; starting with [" or {", or pretty-printed, it is JSON; all else is for /bin/sh.
  * Cwd, environment and name are what the text says, else unset. Returns 0,
  * -EINVAL with a sentence, or -ENOMEM. The result is freed with start_free().
  */

@@ -51,6 +51,19 @@ load helpers
 	reads "$B/stdout" 'group\n'
 }
 
+@test "JSON as pretty printers write it is JSON, and shell text that begins so is not" {
+	python3 -c 'import json; print(json.dumps({"command": ["printf", "%s|", "a b"], "cwd": "/tmp"}, indent=2))' >"$B/cmd"
+	reads "$B/stdout" 'a b|'
+	python3 -c 'import json; print(json.dumps(["printf", "%s|", "a b"], indent=4))' >"$B/cmd"
+	reads "$B/stdout" 'a b|'
+	put "$B/cmd" '{ "command": "echo $0", "bogus": 1 }' || true
+	grep -q 'INVALID_COMMAND: "bogus"' "$B/error"
+	put "$B/cmd" '{ "echo" group; }'
+	reads "$B/stdout" 'group\n'
+	put "$B/cmd" '[ "a" ]' # valid as both: the shell's
+	reads "$B/wait" '0\n'
+}
+
 @test "malformed JSON is refused at the commit, with a sentence, and takes no number" {
 	local text
 	for text in '["unterminated"' '["a", 1]' '["a"] trailing' '{"command": 3}' '{"cwd": "/"}' '{"command": []}' \

@@ -89,6 +89,29 @@ static void test_object(void **state)
 	start_free(&s);
 }
 
+/* What stands behind a bracket or brace is white space: JSON only as a whole. */
+static void test_printed(void **state)
+{
+	struct start s = parse("{\r\n\t\"command\": [\n \"a\"]\n}\n");
+
+	(void)state;
+	assert_int_equal(s.kind, START_ARGV);
+	assert_string_equal(s.argv[0], "a");
+	start_free(&s);
+	s = parse("[\n  \"ls\"\n]");
+	assert_int_equal(s.kind, START_ARGV);
+	start_free(&s);
+	s = parse("[ \"ls\" ]");
+	assert_int_equal(s.kind, START_SHELL);
+	start_free(&s);
+	s = parse("{ \"$cc\" -c a.c; }");
+	assert_int_equal(s.kind, START_SHELL);
+	start_free(&s);
+	s = parse("{\n");
+	assert_int_equal(s.kind, START_SHELL);
+	start_free(&s);
+}
+
 static void test_object_with_text(void **state)
 {
 	struct start s = parse("{\"command\": \"echo $A\"}");
@@ -324,6 +347,7 @@ int main(void)
 	    cmocka_unit_test(test_script),
 	    cmocka_unit_test(test_argv),
 	    cmocka_unit_test(test_object),
+	    cmocka_unit_test(test_printed),
 	    cmocka_unit_test(test_object_with_text),
 	    cmocka_unit_test(test_object_with_long_text),
 	    cmocka_unit_test(test_malformed),
