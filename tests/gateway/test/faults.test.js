@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import http2 from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { message } from "../lib/schema.js";
-import { client, control, eventually, reaches, refused, running, shell, spec, startGateway, State, streamed, test } from "./harness.js";
+import { client, control, eventually, reaches, refused, nodeVersion, running, shell, spec, startGateway, State, streamed, test } from "./harness.js";
 
 const gateway = await startGateway();
 const api = client(gateway.url);
@@ -134,7 +134,7 @@ test("GOAWAY lets its call go on", async () => {
 	assert.equal((await streamed(api, { sandboxId, command }))[1], "1\n2\n3\n4\n5\n");
 	await control(gateway, "POST", "/goaway");
 	await api.getSandbox({ sandboxId });
-});
+}, { skip: nodeVersion < 20 && "the client of Node 18 gives calls up at a GOAWAY" });
 
 test("calls are counted, and seen with their connections", async () => {
 	await control(gateway, "DELETE", "/counts");

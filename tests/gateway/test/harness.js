@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import dns from "node:dns";
 import { once } from "node:events";
 import fs from "node:fs";
 import os from "node:os";
@@ -11,8 +12,12 @@ import { ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { enumeration, message, service } from "../lib/schema.js";
 
+// Debian 12 has Node 18, which tries one address of localhost only.
+dns.setDefaultResultOrder("ipv4first");
+export const nodeVersion = Number(process.versions.node.split(".")[0]);
+
 // A test that hangs fails.
-export const test = (name, act) => runner.test(name, { timeout: 60000 }, act);
+export const test = (name, act, options = {}) => runner.test(name, { timeout: 60000, ...options }, act);
 
 export const State = enumeration("State");
 const script = new URL("../gateway", import.meta.url).pathname;
