@@ -181,14 +181,14 @@ int act_write(struct file_work *w)
 
 	if (!w->handle->data)
 		return -EBADF;
-	if (w->handle->appends)
+	if (w->handle->appends && q->bits & FILE_OPEN_APPEND)
 		return append(w);
 	do {
-		ssize_t n =
-		    pwrite(w->handle->fd, q->data + done, q->data_len - done, (off_t)(q->offset + done));
+		ssize_t n = files_write_at(w->handle->fd, q->data + done, q->data_len - done,
+					   (off_t)(q->offset + done));
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
+		if (n < 0 && n != -EINTR)
+			return (int)n;
 		done += n > 0 ? (size_t)n : 0;
 		/* What is not a file of bytes takes each write as a whole. */
 	} while (done < q->data_len && !w->handle->live);

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -79,6 +82,37 @@ int files_tmpfile(int dir, int flags, mode_t mode)
 {
 	int r = openat(dir, ".", (flags & (KEPT_FLAGS | O_EXCL)) | O_TMPFILE | ALWAYS_FLAGS, mode & 07777);
 
+	return r < 0 ? -errno : r;
+}
+
+/* Linux 6.9; not in the headers yet. */
+#define NO_APPEND 0x20
+
+static ssize_t write_not_appending(int fd, const void *data, size_t size, off_t off)
+{
+	struct iovec v = {(void *)(uintptr_t)data, size};
+	ssize_t r = syscall(SYS_pwritev2, fd, &v, 1, (long)off, (long)((uint64_t)off >> 16 >> 16), NO_APPEND);
+	int other;
+
+	if (r >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL))
+		return r < 0 ? -errno : r;
+	other = reopen(fd, O_WRONLY);
+	if (other < 0)
+		return other;
+	r = pwrite(other, data, size, off);
+	if (r < 0)
+		r = -errno;
+	close(other);
+	return r;
+}
+
+ssize_t files_write_at(int fd, const void *data, size_t size, off_t off)
+{
+	ssize_t r;
+
+	if (fcntl(fd, F_GETFL) & O_APPEND)
+		return write_not_appending(fd, data, size, off);
+	r = pwrite(fd, data, size, off);
 	return r < 0 ? -errno : r;
 }
 

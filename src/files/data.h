@@ -21,6 +21,9 @@ int files_create(int dir, const char *name, int flags, mode_t mode);
 /* Makes and opens a file without a name in `dir`; O_EXCL among the flags: it will never get one. */
 int files_tmpfile(int dir, int flags, mode_t mode);
 
+/* pwrite(2) at `off`, which of a descriptor that appends pwrite() itself is not. -errno. */
+ssize_t files_write_at(int fd, const void *data, size_t size, off_t off);
+
 /* A directory for listing. */
 int files_open_dir(int fd);
 

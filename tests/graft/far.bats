@@ -154,3 +154,14 @@ heal() {
 		rm "$T/up"
 	done
 }
+
+@test "a connection lost again and again: what is done at random gives what it gives on a disk" {
+	mkdir "$T/plain"
+	cut_often
+	local seed
+	for seed in 1 2; do
+		timeout 100 "$PYTHON" "$ROOT/tests/graft/alike.py" "$T/plain/$seed" "$M/$seed" 1500 $seed
+	done
+	timeout 100 "$PYTHON" "$ROOT/tests/graft/alike.py" "$T/plain/any" "$M/any" 1500
+	heal
+}

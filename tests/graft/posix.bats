@@ -383,3 +383,26 @@ at_once() {
 	same '' "$(find "/proc/$SERVER/fd" -lname "$TREE*")"
 	exec 7<&- 8<&-
 }
+
+@test "what is done at random gives what it gives on a disk: results, errors, attributes, contents" {
+	mkdir "$T/plain"
+	local seed
+	for seed in 1 2 3; do
+		timeout 100 "$PYTHON" "$ROOT/tests/graft/alike.py" "$T/plain/$seed" "$M/$seed" 1500 $seed
+	done
+	timeout 100 "$PYTHON" "$ROOT/tests/graft/alike.py" "$T/plain/any" "$M/any" 1500
+}
+
+@test "a mapping of a file that is opened to be appended to: its pages stay where they are" {
+	"$PYTHON" - "$M/f" <<-'END'
+		import mmap, os, sys
+		f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+		os.write(f, b"x" * 5000)
+		with mmap.mmap(f, 5000) as m:
+		    m[10:14] = b"mine"
+		    m.flush()
+		os.write(f, b"end")
+		assert os.fstat(f).st_size == 5003, os.fstat(f).st_size
+	END
+	same "$("$PYTHON" -c 'print("x" * 10 + "mine" + "x" * 4986 + "end")')" "$(cat "$TREE/f")"
+}

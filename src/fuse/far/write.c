@@ -87,12 +87,13 @@ static void grow(struct far_node *n, uint64_t end)
 		n->attr.st_size = (off_t)end;
 }
 
-static int write_now(struct far_file *f, const char *data, size_t size, off_t off)
+/* `page`: of a mapping, which has its place also where the file is appended to. */
+static int write_now(struct far_file *f, const char *data, size_t size, off_t off, bool page)
 {
 	struct file_request q = {.op = FILE_WRITE,
 				 .handle = f->handle,
 				 .offset = (uint64_t)off,
-				 .bits = f->appends ? FILE_OPEN_APPEND : 0,
+				 .bits = f->appends && !page ? FILE_OPEN_APPEND : 0,
 				 .data = (const uint8_t *)data,
 				 .data_len = (uint32_t)size};
 	struct far_node *n = f->node;
@@ -122,7 +123,7 @@ static bool reply_written(struct far_op *op)
 static void write_when_room(struct far_op *op)
 {
 	if (has_room(op->node, op->size))
-		far_op_finish(op, write_now(op->opened, op->data, op->size, op->off));
+		far_op_finish(op, write_now(op->opened, op->data, op->size, op->off, op->flags));
 	else
 		far_op_wait(op, &op->node->room, write_when_room);
 }
@@ -145,7 +146,7 @@ static void ask_write(struct far_op *op)
 	struct file_request q = {.op = FILE_WRITE,
 				 .handle = op->opened->handle,
 				 .offset = (uint64_t)op->off,
-				 .bits = op->opened->appends ? FILE_OPEN_APPEND : 0,
+				 .bits = op->opened->appends && !op->flags ? FILE_OPEN_APPEND : 0,
 				 .data = (const uint8_t *)op->data,
 				 .data_len = (uint32_t)op->size};
 
@@ -154,7 +155,7 @@ static void ask_write(struct far_op *op)
 	far_op_call(op, &q);
 }
 
-static void write_parked(fuse_req_t req, char *data, size_t size, off_t off, struct far_file *f)
+static void write_parked(fuse_req_t req, char *data, size_t size, off_t off, struct far_file *f, bool page)
 {
 	struct far_op *op = far_op_new(req, f->node);
 
@@ -165,6 +166,7 @@ static void write_parked(fuse_req_t req, char *data, size_t size, off_t off, str
 	op->data = data;
 	op->size = size;
 	op->off = off;
+	op->flags = page;
 	op->reply = reply_written;
 	far_op_hold(op, f);
 	if (f->live)
@@ -174,7 +176,8 @@ static void write_parked(fuse_req_t req, char *data, size_t size, off_t off, str
 	core_unlock();
 }
 
-static void write_bytes(fuse_req_t req, const char *data, size_t size, off_t off, struct far_file *f)
+static void write_bytes(fuse_req_t req, const char *data, size_t size, off_t off, struct far_file *f,
+			bool page)
 {
 	bool waits;
 	char *copy;
@@ -184,7 +187,7 @@ static void write_bytes(fuse_req_t req, const char *data, size_t size, off_t off
 	f->node->giver = 0;
 	waits = f->live || !has_room(f->node, size);
 	if (!waits)
-		rc = write_now(f, data, size, off);
+		rc = write_now(f, data, size, off, page);
 	core_unlock();
 	if (!waits) {
 		if (rc)
@@ -199,7 +202,7 @@ static void write_bytes(fuse_req_t req, const char *data, size_t size, off_t off
 		return;
 	}
 	memcpy(copy, data, size);
-	write_parked(req, copy, size, off, f);
+	write_parked(req, copy, size, off, f, page);
 }
 
 void far_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi)
@@ -213,14 +216,14 @@ void far_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct fus
 		return;
 	}
 	if (in->count == 1 && !(in->buf[0].flags & FUSE_BUF_IS_FD)) {
-		write_bytes(req, (const char *)in->buf[0].mem + in->off, size, off, f);
+		write_bytes(req, (const char *)in->buf[0].mem + in->off, size, off, f, fi->writepage);
 		return;
 	}
 	flat.buf[0].mem = malloc(size);
 	if (!flat.buf[0].mem || fuse_buf_copy(&flat, in, 0) < 0)
 		fuse_reply_err(req, EIO);
 	else
-		write_bytes(req, flat.buf[0].mem, size, off, f);
+		write_bytes(req, flat.buf[0].mem, size, off, f, fi->writepage);
 	free(flat.buf[0].mem);
 }
 

@@ -1,4 +1,5 @@
 /* fs/: the data of open files. */
+#include "files/data.h"
 #include "fuse/bulk.h"
 #include "fuse/graft/graft.h"
 #include "fuse/graft/nodes.h"
@@ -37,6 +38,20 @@ void graft_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *f
 	bulk_give(bulk);
 }
 
+/* What a mapping changed is a page with its place, also where the file was opened to be appended to. */
+static ssize_t write_page(struct graft_handle *h, struct fuse_bufvec *in, off_t off)
+{
+	struct fuse_bufvec flat = FUSE_BUFVEC_INIT(fuse_buf_size(in));
+	ssize_t r;
+
+	flat.buf[0].mem = malloc(flat.buf[0].size);
+	r = flat.buf[0].mem ? fuse_buf_copy(&flat, in, 0) : -ENOMEM;
+	if (r >= 0)
+		r = files_write_at(h->fd, flat.buf[0].mem, (size_t)r, off);
+	free(flat.buf[0].mem);
+	return r;
+}
+
 void graft_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi)
 {
 	struct graft_handle *h = handle(fi);
@@ -44,7 +59,10 @@ void graft_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct f
 	struct fuse_bufvec out = FUSE_BUFVEC_INIT(fuse_buf_size(in));
 	ssize_t r = graft_enter(g);
 
-	if (r == 0) {
+	if (r == 0 && fi->writepage && (fcntl(h->fd, F_GETFL) & O_APPEND)) {
+		r = write_page(h, in, off);
+		graft_leave(g);
+	} else if (r == 0) {
 		out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
 		out.buf[0].fd = h->fd;
 		out.buf[0].pos = off;
