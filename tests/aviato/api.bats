@@ -162,3 +162,26 @@ without_agent() {
 	mkdir -p "$B"
 	put "$B/config/cwd" /workspace
 }
+
+@test "the next mount takes it over, once the one before has gone; what ran for that is gone with it" {
+	without_agent
+	inside 'echo kept >kept' >/dev/null
+	put "$B/cmd" 'echo begun; sleep 1000'
+	same begun "$(timeout 30 head -n 1 "$B/stdout")"
+	# A second mount beside it leaves it alone.
+	mkdir "$T/other"
+	mount_at "$T/other" -o agent=no
+	same '' "$(ls "$T/other")"
+	timeout 20 fusermount3 -u "$T/other"
+	status_is "$B" running
+	state_is running
+	kill -KILL "$(daemon_pid)"
+	eventually 20 fusermount3 -uz "$M"
+	mount_up -o agent=no
+	state_is running
+	info_is path api
+	reads "$B/status" 'none\n'
+	reads "$B/fs/workspace/kept" 'kept\n'
+	same on "$(inside 'echo on')"
+	same 1 "$(control sandboxes | jq length)"
+}

@@ -46,10 +46,10 @@ static void open_later(struct remote *i)
 	i->retry_ms = i->retry_ms * 2 < PAUSE_MAX_MS ? i->retry_ms * 2 : PAUSE_MAX_MS;
 }
 
-/* There can be none. What an earlier mount has left is not taken over then: nothing says whose it is. */
+/* There can be none. */
 static void cannot_be_put(struct remote *i, int code, const char *text)
 {
-	if (i->is_search || i->was_reached)
+	if (i->was_reached)
 		give_up(i, code, "AGENT_UNUSABLE", text);
 	else
 		remote_use_api(i, text);
@@ -176,7 +176,7 @@ void remote_reach(struct remote *i)
 	i->reach_until = request_clock_ms() + REACH_FOR_MS;
 	i->retry_ms = PAUSE_MIN_MS;
 	i->sent = 0;
-	if (!i->is_search && (i->by_api || i->aviato->no_agent)) {
+	if (i->by_api || i->aviato->no_agent) {
 		remote_use_api(i, "-o agent=no");
 		return;
 	}

@@ -53,6 +53,8 @@ static void abandon_pipe(struct remote *i)
 		agent_pipe_abandon(i->pipe);
 	if (i->stand_in)
 		stand_in_abandon(i->stand_in);
+	if (i->stand_in && i->is_search) /* core has not taken it */
+		stand_in_as_pipe(i->stand_in)->ops->close(stand_in_as_pipe(i->stand_in));
 	i->pipe = NULL;
 	i->stand_in = NULL;
 }

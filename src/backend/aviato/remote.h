@@ -47,6 +47,7 @@ struct remote {
 	unsigned poll_ms;	   /* the pause before the next GetSandbox */
 	unsigned exit_code_polls;  /* left, for a code that comes late */
 	bool completed;		   /* it has, and only the code is asked for */
+	unsigned claims;	   /* how often to look yet whether another mount uses it */
 	unsigned sent;		   /* how often the program was sent */
 	unsigned stop_pause_ms;	   /* before the next DeleteSandbox, after one that failed */
 	uint64_t grace_until;	   /* of PHASE_LEAVING, ms */
@@ -85,7 +86,7 @@ void remote_remember(struct remote *i, const cJSON *sandbox);
 void remote_see(struct remote *i, const cJSON *sandbox);
 /* Goes on the way to its agent. */
 void remote_reach(struct remote *i);
-/* Gives core a stand-in for the agent; `why` there is none. */
+/* Gives core a stand-in for the agent; `why` there is none. One that was found is first asked whose it is. */
 void remote_use_api(struct remote *i, const char *why);
 /* Looks in a while whether it runs on. */
 void remote_watch_later(struct remote *i);

@@ -134,15 +134,20 @@ static void settle(struct finding *f)
 void search_settled(struct remote *i, bool reached)
 {
 	struct finding *f = i->aviato->finding;
+	struct pipe *pipe = NULL;
 	struct sandbox *s = NULL;
 
+	if (i->stand_in)
+		pipe = stand_in_as_pipe(i->stand_in);
+	else if (i->pipe)
+		pipe = agent_pipe_as_pipe(i->pipe);
 	i->is_search = false;
 	core_lock();
 	if (reached)
 		s = hand_over(i, i->body, false);
 	if (s) {
 		i->was_reached = true;
-		sandbox_connected(s, agent_pipe_as_pipe(i->pipe), -1);
+		sandbox_connected(s, pipe, -1);
 	}
 	core_unlock();
 	cJSON_Delete(i->body);
@@ -150,8 +155,9 @@ void search_settled(struct remote *i, bool reached)
 	if (s) {
 		log_info("took over sandbox %s", i->id);
 	} else {
-		if (reached) /* core has not taken the pipe */
-			agent_pipe_as_pipe(i->pipe)->ops->close(agent_pipe_as_pipe(i->pipe));
+		i->is_search = i->stand_in; /* core has not taken the pipe */
+		if (reached && i->pipe)
+			pipe->ops->close(pipe);
 		remote_free(i);
 	}
 	f->asked--;

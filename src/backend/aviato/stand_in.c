@@ -282,10 +282,8 @@ struct stand_in *stand_in_open(struct aviato *a, const char *sandbox_id, const s
 	static const struct pipe_ops ops = {pipe_send, pipe_close};
 	struct stand_in *s = calloc(1, sizeof *s);
 
-	if (!s || !(s->files = stand_in_files_open(s))) {
-		free(s);
+	if (!s)
 		return NULL;
-	}
 	s->pipe.ops = &ops;
 	s->aviato = a;
 	s->events = events;
@@ -298,10 +296,20 @@ struct stand_in *stand_in_open(struct aviato *a, const char *sandbox_id, const s
 	buf_init(&s->out, PIPE_BACKLOG_MAX);
 	list_init(&s->commands);
 	list_init(&s->kills);
+	s->files = stand_in_files_open(s);
+	if (!s->files) {
+		unref(s);
+		return NULL;
+	}
 	return s;
 }
 
 struct pipe *stand_in_as_pipe(struct stand_in *s)
 {
 	return &s->pipe;
+}
+
+void stand_in_mark(const struct stand_in *s, char *ret, size_t size)
+{
+	snprintf(ret, size, STAND_IN_HOLD "=%s", s->aviato->owner);
 }

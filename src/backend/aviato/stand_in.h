@@ -29,6 +29,9 @@ struct stand_in_events {
 struct stand_in *stand_in_open(struct aviato *a, const char *sandbox_id, const struct stand_in_events *events,
 			       void *owner);
 struct pipe *stand_in_as_pipe(struct stand_in *s);
+/* NAME=VALUE: what the process has in its environment that says that this mount uses the sandbox. */
+void stand_in_mark(const struct stand_in *s, char *ret, size_t size);
+#define STAND_IN_HOLD "AVIATOFS_HOLD"
 /* The owner hears no more of it, its calls are given up, and core closes it. Loop thread. */
 void stand_in_abandon(struct stand_in *s);
 

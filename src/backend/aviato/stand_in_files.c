@@ -177,17 +177,23 @@ static void ended(void *owner, int error)
 	lose(files, error);
 }
 
-static int send(struct stand_in_files *files, struct file_work *w, struct file_words *words)
+static bool open_helper(struct stand_in_files *files)
 {
 	static const struct helper_events events = {said, ended};
+
+	if (!files->helper)
+		files->helper = helper_open(files->stand_in, &events, files);
+	return files->helper;
+}
+
+static int send(struct stand_in_files *files, struct file_work *w, struct file_words *words)
+{
 	int rc = words->failed ? words->failed : buf_puts(&words->line, "\n");
 	bool writes;
 
 	if (rc)
 		return rc;
-	if (!files->helper)
-		files->helper = helper_open(files->stand_in, &events, files);
-	if (!files->helper)
+	if (!open_helper(files))
 		return -ENOMEM;
 	writes = !w->programs && w->q.op == FILE_WRITE;
 	return helper_send(files->helper, words->line.data, words->line.len, writes ? w->q.data : NULL,
@@ -285,6 +291,7 @@ struct stand_in_files *stand_in_files_open(struct stand_in *s)
 		free(files);
 		return NULL;
 	}
+	(void)open_helper(files); /* else with the first request */
 	return files;
 }
 

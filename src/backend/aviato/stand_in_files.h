@@ -1,8 +1,8 @@
 /*
  * Files of a sandbox without an agent: the requests of channel/file_protocol.h,
- * worked one after another by a helper that is started with the first. Nothing is
- * watched, and nothing kept: what is asked again is looked at again. Loop thread
- * only.
+ * worked one after another by a helper, which also says that this mount uses the
+ * sandbox. Nothing is watched, and nothing kept: what is asked again is looked at
+ * again. Loop thread only.
  */
 #pragma once
 

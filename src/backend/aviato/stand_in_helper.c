@@ -206,10 +206,13 @@ static char *first_message(struct stand_in *s)
 {
 	static const char *const words[] = {"/bin/sh", "-c", stand_in_script, "sh"};
 	cJSON *message = cJSON_CreateObject(), *init = cJSON_AddObjectToObject(message, "init");
-	char *text;
+	char mark[80], *text;
 
 	cJSON_AddStringToObject(init, "sandboxId", s->sandbox_id);
 	cJSON_AddItemToObject(init, "command", cJSON_CreateStringArray(words, 4));
+	stand_in_mark(s, mark, sizeof mark);
+	cJSON_AddStringToObject(cJSON_AddObjectToObject(init, "env"), STAND_IN_HOLD,
+				mark + sizeof STAND_IN_HOLD);
 	text = cJSON_PrintUnformatted(message);
 	cJSON_Delete(message);
 	return text;
