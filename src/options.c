@@ -185,9 +185,9 @@ static const struct {
 /* Options of mount(8) and fstab that mean nothing to us, or that the kernel's defaults give already. */
 static bool swallowed(const char *option)
 {
-	static const char *const names[] = {
-	    "_netdev",	"auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail",  "rw",
-	    "defaults", "exec", "suid",	  "dev",  "nosuid", "nodev", "async", "atime", "noatime", "relatime"};
+	static const char *const names[] = {"_netdev", "auto",	"noauto", "user",     "nouser",	 "users",
+					    "owner",   "group", "nofail", "defaults", "suid",	 "dev",
+					    "nosuid",  "nodev", "async",  "atime",    "noatime", "relatime"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (strcmp(option, names[i]) == 0)
@@ -195,12 +195,12 @@ static bool swallowed(const char *option)
 	return strncmp(option, "x-", 2) == 0 || strncmp(option, "comment=", 8) == 0;
 }
 
-/* Options that go on to libfuse as they are. */
+/* Options that go on to libfuse as they are; of "noexec,exec" the last one counts. */
 static bool passed_on(const char *option)
 {
-	return strcmp(option, "ro") == 0 || strcmp(option, "noexec") == 0 ||
-	       strcmp(option, "auto_unmount") == 0 || strncmp(option, "fsname=", 7) == 0 ||
-	       strncmp(option, "context=", 8) == 0;
+	return strcmp(option, "ro") == 0 || strcmp(option, "rw") == 0 || strcmp(option, "noexec") == 0 ||
+	       strcmp(option, "exec") == 0 || strcmp(option, "auto_unmount") == 0 ||
+	       strncmp(option, "fsname=", 7) == 0 || strncmp(option, "context=", 8) == 0;
 }
 
 static int add_fuse_option(struct options *o, const char *option)

@@ -31,8 +31,11 @@ refuses() {
 }
 
 @test "takes the options mount(8) hands to helpers" {
-	timeout 30 "$AVIATOFS" local: "$M" -s -o "rw,nosuid,nodev,noatime,state_dir=$STATE" 3>&-
+	timeout 30 "$AVIATOFS" local: "$M" -s -o "ro,noexec,rw,nosuid,nodev,exec,noatime,state_dir=$STATE" 3>&-
 	mounted
+	[[ ,$(findmnt -n -o OPTIONS "$M"), != *,@(ro|noexec),* ]]
+	mkdir "$S" "$B"
+	same ran "$("$B/run" echo ran)"
 }
 
 @test "local: is the default source" {
