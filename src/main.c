@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define FILES_MAX     1048576
@@ -63,8 +64,19 @@ static int open_backend(const struct options *o, struct backend **ret, struct er
 
 /* --- Becoming a daemon --- */
 
-/* In the parent: 0 once the child's mount answers, else 1; the child has said why. */
-static int await_answer(int fd, const char *mountpoint)
+/* A child that exited has said why; for one that was killed it is said here. */
+static void tell_death(pid_t child)
+{
+	int status;
+
+	if (waitpid(child, &status, 0) == child && WIFSIGNALED(status))
+		fprintf(stderr,
+			"aviatofs: the daemon was killed by signal %d (%s) before the mount answered\n",
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
+}
+
+/* In the parent: 0 once the child's mount answers, else 1; then it was said why. */
+static int await_answer(int fd, pid_t child, const char *mountpoint)
 {
 	struct stat st;
 	char byte;
@@ -73,8 +85,10 @@ static int await_answer(int fd, const char *mountpoint)
 	do
 		n = read(fd, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n != 1)
+	if (n != 1) {
+		tell_death(child);
 		return 1;
+	}
 	if (stat(mountpoint, &st) != 0) {
 		fprintf(stderr, "aviatofs: %s: %s\n", mountpoint, strerror(errno));
 		return 1;
@@ -96,7 +110,7 @@ static int become_daemon(const char *mountpoint, struct error *err)
 		return error_errno(err, errno, "DAEMON", "fork");
 	if (pid > 0) {
 		close(fds[1]);
-		_exit(await_answer(fds[0], mountpoint)); /* what is to be freed is the child's */
+		_exit(await_answer(fds[0], pid, mountpoint)); /* what is to be freed is the child's */
 	}
 	close(fds[0]);
 	setsid();

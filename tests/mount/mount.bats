@@ -119,6 +119,22 @@ ends_cleanly_on() {
 	eventually 40 gone "$pid"
 }
 
+# The service that is waited for takes the connection and says nothing.
+@test "a daemon that is killed before the mount answers: one line says so" {
+	run timeout 60 "$PYTHON" - "$AVIATOFS" "$M" 3>&- <<-'END'
+		import os, socket, subprocess, sys
+		listener = socket.create_server(("127.0.0.1", 0))
+		env = dict(os.environ, CWSANDBOX_API_KEY="key")
+		parent = subprocess.Popen([sys.argv[1], "http://127.0.0.1:%d" % listener.getsockname()[1], sys.argv[2]], env=env)
+		held = listener.accept()
+		os.kill(int(subprocess.check_output(["pgrep", "-P", str(parent.pid)])), 9)
+		print("status", parent.wait())
+	END
+	same "aviatofs: the daemon was killed by signal 9 (Killed) before the mount answered
+status 1" "$output"
+	! mounted
+}
+
 @test "in the foreground: -f stays, ends 0 on SIGTERM" {
 	background "$AVIATOFS" local: "$M" -f -o "state_dir=$STATE"
 	local pid=$!
