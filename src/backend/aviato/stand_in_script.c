@@ -47,7 +47,8 @@ LINE("rd() { { dd bs=1 skip=\"$2\" count=0 2>/dev/null && head -c \"$3\"; } <\"$
 LINE("put() { if [ \"$2\" = + ]; then { take \"$3\" || return 7; } >>\"$1\"")
 LINE("else { dd bs=1 seek=\"$2\" count=0 conv=notrunc 2>/dev/null || return 6; take \"$3\" || return 7; } 1<>\"$1\"; fi; }")
 /* Who has opened a file may write to it, whatever its mode has become; 7: some of the bytes are still to come. */
-LINE("wr() { u=; [ -r \"$1\" ] && [ -w \"$1\" ] || { u=$(stat -c %a -- \"$1\") && chmod u+rw \"$1\" 2>/dev/null || u=; }")
+LINE("wr() { [ -f \"$1\" ] || no ': No such file or directory' || { take \"$3\" >/dev/null; return 1; }")
+LINE("u=; [ -r \"$1\" ] && [ -w \"$1\" ] || { u=$(stat -c %a -- \"$1\" 2>/dev/null) && chmod u+rw \"$1\" 2>/dev/null || u=; }")
 LINE("s=$(put \"$@\" 2>&1 >/dev/null); r=$?; [ -z \"$u\" ] || chmod \"$u\" \"$1\"")
 LINE("case $r in 0) return;; 7) no \"$s\"; printf 'z\\0'; exit 1;; *) take \"$3\" >/dev/null; no \"$s\";; esac; }")
 LINE("size() { if command -v truncate >/dev/null; then truncate -c -s \"$2\" -- \"$1\"; else dd if=/dev/null of=\"$1\" bs=1 seek=\"$2\"; fi; }")
@@ -61,12 +62,12 @@ LINE("new() { (umask 077; set -C; : >\"$1\") && chmod -- \"$2\" \"$1\"; }")
 /* PATH MODE x|- t|- */
 LINE("make() { if [ $3 = - ] && [ -f \"$1\" ] && ! [ -L \"$1\" ]; then [ $4 = - ] || try size \"$1\" 0; else try new \"$1\" \"$2\"; fi; }")
 LINE("same() { [ \"$(stat -c %d -- \"$1\" 2>/dev/null)\" = \"$(stat -c %d -- \"$2\" 2>/dev/null)\" ] || no ': Invalid cross-device link'; }")
-/* FROM TO: as rename(2), where mv would move something into a directory, too */
+/* FROM TO: as rename(2), where mv would move something into a directory, as busybox's does also with -T */
 LINE("move() { there \"$1\" || no ': No such file or directory' || return")
 LINE("if dir \"$1\"; then ! there \"$2\" || dir \"$2\" || no ': Not a directory' || return")
 LINE("else ! dir \"$2\" || no ': Is a directory' || return; fi")
-LINE("case $(mv -T 2>&1) in *invalid*|*unrecognized*) if dir \"$2\"; then try rmdir -- \"$2\" || return; elif [ -L \"$2\" ]; then rm -f -- \"$2\"; fi")
-LINE("try mv -f -- \"$1\" \"$2\";; *) try mv -f -T -- \"$1\" \"$2\";; esac; }")
+LINE("if mv --version >/dev/null 2>&1; then try mv -f -T -- \"$1\" \"$2\"; return; fi")
+LINE("if dir \"$2\"; then try rmdir -- \"$2\" || return; elif [ -L \"$2\" ] && [ -d \"$2\" ]; then rm -f -- \"$2\"; fi; try mv -f -- \"$1\" \"$2\"; }")
 LINE("may() { for w in $2; do [ \"$w\" \"$1\" ] || no ': Permission denied' || return; done; printf 'k\\0'; }")
 LINE("programs() ( p=${1:-$PATH}; n=$2; IFS=:; set -f; set -- $p; set +f; IFS=$N; printf 'p\\0'")
 LINE("for D; do case $D in /*) ;; *) continue;; esac; if [ \"$n\" ]; then [ -f \"$D/$n\" ] && [ -x \"$D/$n\" ] && printf '%s\\0' \"$n\"")
