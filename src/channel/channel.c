@@ -11,6 +11,7 @@ struct channel {
 	enum spool_mode mode;
 	struct buf in; /* the start of a frame that has not come whole */
 	bool welcomed, dead;
+	uint64_t born; /* the agent, by its own clock; 0: not known yet */
 };
 
 /* --- Out --- */
@@ -187,7 +188,7 @@ static int on_welcome(struct channel *c, const struct frame *f, struct error *er
 	struct reader r = {f->payload, f->length, false};
 	uint32_t magic = get_u32(&r), version = get_u32(&r);
 
-	get_u64(&r);
+	c->born = get_u64(&r);
 	if (r.bad || magic != PROTOCOL_MAGIC)
 		return broken(err, "this is no agent");
 	if (version != PROTOCOL_VERSION)
@@ -354,6 +355,11 @@ int channel_receive(struct channel *c, const void *data, size_t len, struct erro
 		buf_free(&c->in);
 	c->dead = used < 0;
 	return used < 0 ? (int)used : 0;
+}
+
+uint64_t channel_agent_born(const struct channel *c)
+{
+	return c->born;
 }
 
 /* --- Life --- */

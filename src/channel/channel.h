@@ -65,3 +65,5 @@ int channel_file(struct channel *c, uint32_t tag, const void *payload, size_t le
 int channel_programs(struct channel *c, uint32_t tag, const char *path, const char *name);
 int channel_ping(struct channel *c, uint64_t cookie);
 int channel_shutdown(struct channel *c, uint32_t grace_ms);
+/* When the agent began, by its own clock, which tells it from others: from its WELCOME on. */
+uint64_t channel_agent_born(const struct channel *c);

@@ -31,7 +31,11 @@ static int send_file_call(void *to, uint32_t tag, const void *payload, size_t le
 static void on_ready(void *owner)
 {
 	struct sandbox *s = owner;
+	uint64_t born = channel_agent_born(s->channel);
 
+	if (s->agent_born && s->agent_born != born && s->front && s->front_anew)
+		s->front_anew(s->front);
+	s->agent_born = born;
 	s->files_ready = true;
 	if (s->files)
 		file_calls_resume(s->files, send_file_call, s->channel);

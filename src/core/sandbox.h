@@ -78,12 +78,15 @@ struct sandbox {
 	/* The agent says something about a file is different, or, with a frame of NULL, the connection it
 	 * would be said on is lost. NULL: nobody wants to know. -EPROTO: nonsense. */
 	int (*front_changed)(void *front, const struct frame *f);
+	/* Another agent than before will answer, which knows nothing of files. NULL: nobody wants to know. */
+	void (*front_anew)(void *front);
 	/* From now on nothing in it changes anything, or, before anything may, no longer so. Or NULL. */
 	void (*front_still)(void *front, bool still);
 	struct still still;
 	struct programs *programs; /* what was asked about bin/, or NULL */
 	struct file_calls *files;  /* requests about files to the agent, or NULL */
 	uint64_t life;		   /* random: whose handles of files the agent keeps over a lost connection */
+	uint64_t agent_born;	   /* which agent it is; 0: none was there yet */
 	bool files_ready;	   /* the agent has told all it knows, and can be asked */
 	struct shelf snapshots;
 	uint64_t news; /* grows with whatever the agent says */

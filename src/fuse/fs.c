@@ -42,6 +42,11 @@ static int heard_change(void *graft, const struct frame *f)
 	return far_changed(graft, f);
 }
 
+static void agent_anew(void *graft)
+{
+	far_anew(graft);
+}
+
 /* Where its root cannot be opened from here, its agent is asked for everything. */
 static bool far_away(struct sandbox *s, int *ret_fd)
 {
@@ -88,6 +93,7 @@ static int sandbox_graft(struct sandbox *s, fuse_ino_t number, struct graft **re
 		if (!s->front)
 			return -ENOMEM;
 		s->front_changed = heard_change;
+		s->front_anew = agent_anew;
 		s->front_gone = gone;
 		s->front_still = now_still;
 		graft_still(s->front, still_is(s));

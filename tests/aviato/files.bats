@@ -37,9 +37,12 @@ teardown() {
 }
 
 @test "an agent that died: open files are stale, names are not, and the mount lives on" {
+	ls "$W" >/dev/null
 	put "$B/cmd" 'kill -KILL $PPID'
 	finish
-	eventually 60 test "$(timeout 60 cat "$W/f")" = here
+	eventually 60 grep -qx running "$B/state"
+	same 'f large' "$(timeout 60 ls "$W" | xargs)"
+	same here "$(timeout 60 cat "$W/f")"
 	local status=0
 	timeout 60 cat <&7 2>"$T/said" >/dev/null || status=$?
 	same 1 "$status"

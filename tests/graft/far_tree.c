@@ -133,6 +133,11 @@ static int heard(void *graft, const struct frame *f)
 	return far_changed(graft, f);
 }
 
+static void anew(void *graft)
+{
+	far_anew(graft);
+}
+
 static void gone(void *graft)
 {
 	far_end(graft);
@@ -184,6 +189,7 @@ struct graft *far_tree_open(const char *directory, fuse_ino_t root)
 	g = far_new(s, 1, root);
 	s->front = g;
 	s->front_changed = heard;
+	s->front_anew = anew;
 	s->front_gone = gone;
 	core_unlock();
 	return g;

@@ -1,86 +1,5 @@
 /* fs/ far away, and an agent that lies about files, or answers late, or not at all. */
-#include "far_fake.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
-
-static struct file_request asked;
-static uint32_t tag;
-
-/* The next request to the agent of this kind; what else it was asked meanwhile stays unanswered. */
-static void wait_for(uint8_t op)
-{
-	do
-		assert_true(agent_is_asked(&asked, &tag));
-	while (asked.op != op);
-}
-
-static void answer(const struct file_reply *r, int want)
-{
-	assert_int_equal(agent_replies(tag, asked.op, r, NULL), want);
-}
-
-static int begin(void **state)
-{
-	struct buf list;
-	struct stat st = a_file(1, S_IFDIR | 0755, 0);
-
-	(void)state;
-	far_fake_begin();
-	far_fake_graft();
-	wait_for(FILE_GETATTR);
-	buf_init(&list, 1024);
-	assert_int_equal(file_list_put_attr(&list, 0, &st), 0);
-	assert_int_equal(agent_replies(tag, asked.op, &(struct file_reply){0}, &list), 0);
-	buf_free(&list);
-	return 0;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	far_fake_end();
-	return 0;
-}
-
-/* The kernel gets to know a file. */
-static uint64_t look_up(const char *name, struct stat st)
-{
-	kernel_looks_up(FUSE_ROOT_ID, name);
-	wait_for(FILE_LOOKUP);
-	answer(&(struct file_reply){.attr = st, .watch = 7}, 0);
-	assert_int_equal(far_fake.error, 0);
-	return replied_entry()->nodeid;
-}
-
-static uint64_t open_file(uint64_t ino, uint32_t flags, const struct file_reply *r)
-{
-	kernel_opens(ino, flags);
-	wait_for(FILE_OPEN);
-	answer(r, 0);
-	assert_int_equal(far_fake.error, 0);
-	return replied_handle();
-}
-
-static void release(uint64_t ino, uint64_t handle)
-{
-	kernel_asks(FUSE_RELEASE, ino, &(struct fuse_release_in){.fh = handle},
-		    sizeof(struct fuse_release_in), NULL, NULL, 0);
-	assert_int_equal(far_fake.error, 0);
-}
-
-static void read_some(uint64_t ino, uint64_t handle, uint64_t offset, uint32_t size)
-{
-	kernel_asks(FUSE_READ, ino, &(struct fuse_read_in){.fh = handle, .offset = offset, .size = size},
-		    sizeof(struct fuse_read_in), NULL, NULL, 0);
-}
-
-static void write_some(uint64_t ino, uint64_t handle, const char *data, uint32_t size)
-{
-	kernel_asks(FUSE_WRITE, ino, &(struct fuse_write_in){.fh = handle, .size = size},
-		    sizeof(struct fuse_write_in), NULL, data, size);
-}
+#include "far_agent.h"
 
 /* --- Attributes --- */
 
@@ -165,10 +84,17 @@ static void a_block_size_nobody_could_work_with(void **state)
 
 /* --- Listings --- */
 
-/* `names` one after the other, each with its NUL, as an agent that checks nothing would send them. */
+static int answer_list(const struct buf *list, bool flag)
+{
+	struct file_reply r = {.attr = a_file(1, S_IFDIR | 0755, 0), .watch = 7, .flag = flag};
+
+	return agent_replies(tag, asked.op, &r, list);
+}
+
+/* One name, as an agent that checks nothing would send it. */
 static int list_with(const char *name, size_t len, bool flag)
 {
-	struct stat st = a_file(2, S_IFREG | 0644, 5), dir = a_file(1, S_IFDIR | 0755, 0);
+	struct stat st = a_file(2, S_IFREG | 0644, 5);
 	struct buf list;
 	int rc;
 
@@ -178,7 +104,7 @@ static int list_with(const char *name, size_t len, bool flag)
 	put_u8(&list, 1);
 	put_attr(&list, &st);
 	put_bytes(&list, "", 0);
-	rc = agent_replies(tag, asked.op, &(struct file_reply){.attr = dir, .watch = 7, .flag = flag}, &list);
+	rc = answer_list(&list, flag);
 	buf_free(&list);
 	return rc;
 }
@@ -188,6 +114,12 @@ static void open_root(void)
 	kernel_asks(FUSE_OPENDIR, FUSE_ROOT_ID, &(struct fuse_open_in){0}, sizeof(struct fuse_open_in), NULL,
 		    NULL, 0);
 	wait_for(FILE_READDIR);
+}
+
+static void close_root(uint64_t handle)
+{
+	kernel_asks(FUSE_RELEASEDIR, FUSE_ROOT_ID, &(struct fuse_release_in){.fh = handle},
+		    sizeof(struct fuse_release_in), NULL, NULL, 0);
 }
 
 static void names_that_lead_elsewhere(void **state)
@@ -207,8 +139,7 @@ static void names_that_lead_elsewhere(void **state)
 	assert_int_equal(far_fake.error, 1);
 	assert_int_equal(list_with(longest, 255, true), 0);
 	assert_int_equal(far_fake.error, 0);
-	kernel_asks(FUSE_RELEASEDIR, FUSE_ROOT_ID, &(struct fuse_release_in){.fh = replied_handle()},
-		    sizeof(struct fuse_release_in), NULL, NULL, 0);
+	close_root(replied_handle());
 }
 
 static void a_listing_that_does_not_go_on(void **state)
@@ -223,7 +154,6 @@ static void a_listing_that_does_not_go_on(void **state)
 
 static void a_listing_that_never_ends(void **state)
 {
-	struct stat st = a_file(1, S_IFDIR | 0755, 0);
 	struct file_entry e = {.known = true, .attr = a_file(2, S_IFREG | 0644, 5)};
 	unsigned replies = 0, n = 0;
 	struct buf list;
@@ -239,8 +169,7 @@ static void a_listing_that_never_ends(void **state)
 			e.position = n;
 			assert_int_equal(file_list_put_entry(&list, &e), 0);
 		}
-		assert_int_equal(
-		    agent_replies(tag, asked.op, &(struct file_reply){.attr = st, .watch = 7}, &list), 0);
+		assert_int_equal(answer_list(&list, false), 0);
 		if (far_fake.error == 1)
 			wait_for(FILE_READDIR);
 	}
@@ -251,7 +180,6 @@ static void a_listing_that_never_ends(void **state)
 /* The same names again and again: memory does not grow, and each is shown once. */
 static void the_same_name_many_times(void **state)
 {
-	struct stat st = a_file(1, S_IFDIR | 0755, 0);
 	struct file_entry e = {.known = true, .attr = a_file(2, S_IFREG | 0644, 5), .name = "twin"};
 	struct buf list;
 	uint64_t handle;
@@ -263,9 +191,7 @@ static void the_same_name_many_times(void **state)
 		e.attr.st_mode = i % 2 ? S_IFREG : S_IFDIR; /* and of changing types */
 		assert_int_equal(file_list_put_entry(&list, &e), 0);
 	}
-	assert_int_equal(
-	    agent_replies(tag, asked.op, &(struct file_reply){.attr = st, .watch = 7, .flag = true}, &list),
-	    0);
+	assert_int_equal(answer_list(&list, true), 0);
 	buf_free(&list);
 	assert_int_equal(far_fake.error, 0);
 	handle = replied_handle();
@@ -273,8 +199,7 @@ static void the_same_name_many_times(void **state)
 		    sizeof(struct fuse_read_in), NULL, NULL, 0);
 	assert_int_equal(far_fake.error, 0);
 	assert_true(far_fake.len < 4 * (sizeof(struct fuse_direntplus) + 8)); /* ".", ".." and it */
-	kernel_asks(FUSE_RELEASEDIR, FUSE_ROOT_ID, &(struct fuse_release_in){.fh = handle},
-		    sizeof(struct fuse_release_in), NULL, NULL, 0);
+	close_root(handle);
 }
 
 /* --- Data --- */
@@ -285,8 +210,7 @@ static void more_bytes_than_asked_for(void **state)
 	static char bytes[FILE_READ_MAX];
 
 	(void)state;
-	handle = open_file(ino, O_RDONLY,
-			   &(struct file_reply){.attr = a_file(2, S_IFREG | 0644, 1 << 20), .watch = 8});
+	handle = open_large(ino);
 	read_some(ino, handle, 0, 4096);
 	assert_int_equal(far_fake.error, 1);
 	wait_for(FILE_READ);
@@ -389,20 +313,34 @@ static void what_was_remembered_goes_with_the_connection(void **state)
 	assert_int_equal(far_fake.error, 1);
 }
 
+/* Also what a listing had brought that was under way then, be there a new watch or not. */
+static void a_connection_lost_amid_a_listing(void **state)
+{
+	struct file_entry e = {.known = true, .attr = a_file(2, S_IFDIR | 0755, 0), .name = "d"};
+	struct buf list;
+
+	(void)state;
+	open_root();
+	buf_init(&list, 4096);
+	assert_int_equal(file_list_put_entry(&list, &e), 0);
+	assert_int_equal(answer_list(&list, false), 0);
+	buf_free(&list);
+	kernel_looks_up(FUSE_ROOT_ID, "d");
+	assert_int_equal(far_fake.error, 0);
+	reconnect();
+	look_up("x", a_file(3, S_IFREG | 0644, 5));
+	kernel_looks_up(FUSE_ROOT_ID, "d");
+	assert_int_equal(far_fake.error, 1);
+}
+
 /* Handles of an agent that was started anew are not known to it; names are. */
 static void an_agent_that_was_started_anew(void **state)
 {
 	uint64_t ino = look_up("f", a_file(2, S_IFREG | 0644, 1 << 20)), handle;
 
 	(void)state;
-	handle = open_file(ino, O_RDONLY,
-			   &(struct file_reply){.attr = a_file(2, S_IFREG | 0644, 1 << 20), .watch = 8});
-	core_lock();
-	file_calls_suspend(far_fake.sandbox->files);
-	far_changed(far_fake.graft, NULL);
-	file_calls_resume(far_fake.sandbox->files, far_fake_send, NULL);
-	core_unlock();
-	far_fake.taken = far_fake.count;
+	handle = open_large(ino);
+	reconnect();
 	read_some(ino, handle, 0, 4096);
 	wait_for(FILE_READ);
 	answer(&(struct file_reply){.error = ESTALE}, 0);
@@ -439,8 +377,7 @@ static void a_flood_of_notices(void **state)
 	(void)state;
 	open_root();
 	assert_int_equal(list_with("f", 1, true), 0);
-	kernel_asks(FUSE_RELEASEDIR, FUSE_ROOT_ID, &(struct fuse_release_in){.fh = replied_handle()},
-		    sizeof(struct fuse_release_in), NULL, NULL, 0);
+	close_root(replied_handle());
 	buf_init(&out, 4096);
 	for (unsigned i = 0; i < 100000; i++) {
 		out.len = 0;
@@ -471,6 +408,7 @@ int main(void)
 	    LIE(fewer_bytes_than_were_written),
 	    LIE(an_answer_to_what_was_given_up),
 	    LIE(what_was_remembered_goes_with_the_connection),
+	    LIE(a_connection_lost_amid_a_listing),
 	    LIE(an_agent_that_was_started_anew),
 	    LIE(notices_that_make_no_sense),
 	    LIE(a_flood_of_notices),

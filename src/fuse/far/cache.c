@@ -344,7 +344,7 @@ void far_dir_doubt(struct far_dir *d)
 	list_each_safe (pos, &d->order) {
 		struct far_entry *e = container_of(pos, struct far_entry, link);
 
-		e->has_attributes = e->plain = false;
+		e->has_attributes = e->identified = e->plain = false;
 		if (e->what == FAR_ABSENT)
 			far_entry_drop(e);
 	}

@@ -92,6 +92,21 @@ int far_changed(struct graft *g, const struct frame *f)
 	return 0;
 }
 
+/* All at once: the kernel takes one ESTALE on its way along a path, and not one for each directory. */
+void far_anew(struct graft *g)
+{
+	if (!g->far)
+		return;
+	pthread_mutex_lock(&graft_lock);
+	list_each (pos, &g->nodes) {
+		struct graft_node *node = container_of(pos, struct graft_node, link);
+
+		if (node->far)
+			far_node_lose(node->far);
+	}
+	pthread_mutex_unlock(&graft_lock);
+}
+
 void far_end(struct graft *g)
 {
 	if (g->far)

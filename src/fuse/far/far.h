@@ -21,6 +21,8 @@ struct graft *far_new(struct sandbox *s, uint64_t key, fuse_ino_t root_ino);
 void far_end(struct graft *g);
 /* A MSG_FILE_CHANGED, or NULL: nothing is heard any more. -EPROTO when it makes no sense. Core lock held. */
 int far_changed(struct graft *g, const struct frame *f);
+/* Another agent than before answers from here on: it knows none of the handles. Core lock held. */
+void far_anew(struct graft *g);
 
 void far_lookup(fuse_req_t req, struct graft_node *dir, const char *name);
 void far_getattr(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi);

@@ -70,6 +70,9 @@ static void take(struct far_node *dir, uint64_t from, int error, struct file_rep
 
 	if (!error && dir->stale)
 		error = -ESTALE;
+	/* Of an agent that was started anew: found again by its name, when it is asked for again. */
+	if (error == -ESTALE && reply)
+		far_node_lose(dir);
 	if (!error) {
 		far_node_watch(dir, reply->watch);
 		if (!from) /* from its beginning all of it is new */
