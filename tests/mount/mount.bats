@@ -58,6 +58,7 @@ refuses() {
 	refuses "$AVIATOFS" local: "$M" -o "state_dir=$STATE,on_exit=perhaps"
 	refuses "$AVIATOFS" local: "$M" -o "state_dir=$STATE,spool_limit=lots"
 	refuses "$AVIATOFS" local: "$M" -o "state_dir=$STATE,timeout=-1"
+	refuses "$AVIATOFS" local: "$M" -o "state_dir=$STATE,remember=it"
 	refuses "$AVIATOFS" local: "$M" -o "state_dir=$STATE,orphan_timeout=soon"
 }
 
