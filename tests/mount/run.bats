@@ -105,7 +105,7 @@ nothing_left() {
 }
 
 @test "TSTP stops it and CONT lets it go on" {
-	agent_only "each signal is a shell of its own there"
+	agent_only "the gateway's nsenter stops along with it, and then tells no end"
 	stopped() {
 		grep -q '^State:	T' "/proc/$1/status"
 	}
