@@ -186,7 +186,8 @@ struct sandbox_leftover {
 	const char *id, *session, *name;
 	const struct config *config; /* effective */
 	time_t created;
-	bool kept; /* its mount let it live on purpose: this one does so too */
+	time_t started; /* 0: not known, about when it was created */
+	bool kept;	/* its mount let it live on purpose: this one does so too */
 	/* It is known to run, and its agent is only to be reached when that is needed: by start(). */
 	bool dormant;
 	void *instance;

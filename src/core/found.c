@@ -65,7 +65,8 @@ struct sandbox *sandbox_found(const struct sandbox_leftover *found)
 	if (!s || config_merge(&level, 1, &s->effective))
 		return NULL;
 	snprintf(s->id, sizeof s->id, "%s", found->id);
-	s->created = s->started = found->created;
+	s->created = found->created;
+	s->started = found->started ? found->started : found->created;
 	s->kept = found->kept;
 	s->instance = found->instance;
 	s->began = true;

@@ -419,7 +419,8 @@ void sandbox_ready(struct sandbox *s)
 	struct object *child;
 
 	if (s->state < SANDBOX_RUNNING) {
-		s->started = time(NULL);
+		if (!s->started) /* not by an earlier mount */
+			s->started = time(NULL);
 		stats_started(s);
 		sandbox_set_state(s, SANDBOX_RUNNING);
 	}

@@ -7,7 +7,7 @@ load helpers
 read_by() {
 	case $1 in
 	cat | 'busybox cat') $1 "$2" ;;
-	cp) cp "$2" "$T/copied" && cat "$T/copied" ;;
+	cp) rm -f "$T/copied" && cp "$2" "$T/copied" && cat "$T/copied" ;;
 	'busybox cp') rm -f "$T/copied" && busybox cp "$2" "$T/copied" && cat "$T/copied" ;;
 	head) head -c 10000000 "$2" ;;
 	'busybox head') busybox head -n 1000000 "$2" ;;
@@ -19,7 +19,7 @@ read_by() {
 	sed) sed -n p "$2" ;;
 	less) less -f "$2" | cat ;;
 	python) "$PYTHON" -c 'import sys; sys.stdout.buffer.write(open(sys.argv[1], "rb").read())' "$2" ;;
-	'python copyfile') "$PYTHON" -c 'import shutil, sys; shutil.copyfile(*sys.argv[1:])' "$2" "$T/copied" && cat "$T/copied" ;;
+	'python copyfile') rm -f "$T/copied" && "$PYTHON" -c 'import shutil, sys; shutil.copyfile(*sys.argv[1:])' "$2" "$T/copied" && cat "$T/copied" ;;
 	perl) perl -e 'local $/; open F, "<", $ARGV[0]; print <F>' "$2" ;;
 	node) node -e 'process.stdout.write(require("fs").readFileSync(process.argv[1]))' "$2" ;;
 	'node stream') node -e 'require("fs").createReadStream(process.argv[1]).pipe(process.stdout)' "$2" ;;

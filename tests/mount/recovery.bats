@@ -98,11 +98,16 @@ connected() {
 }
 
 @test "settings, files and state survive too" {
+	local started
 	put "$B/config/env" X=kept
 	inside 'echo file >/workspace/f' >/dev/null
+	started=$(grep -E '"(started|expires)"' "$B/info")
 	kill_daemon
+	# So that a start that is taken for now is another one.
+	eventually 5 eval '[[ $started != *"$(date -u +%FT%TZ)"* ]]'
 	mount_up
 	eventually 40 connected
+	[ "$BACKEND" != local ] || same "$started" "$(grep -E '"(started|expires)"' "$B/info")"
 	same kept "$(inside 'echo $X')"
 	same file "$(cat "$B/fs/workspace/f")"
 	same X=kept "$(cat "$B/config/env")"

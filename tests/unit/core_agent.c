@@ -20,6 +20,7 @@ static struct sandbox *found(const char *name)
 						  .name = name,
 						  .config = &config,
 						  .created = 1000,
+						  .started = 1500,
 						  .instance = fake_new()};
 	struct sandbox *s;
 
@@ -55,6 +56,7 @@ static void test_adoption(void **state)
 	assert_int_equal(s->state, SANDBOX_CREATING);
 	agent_ready(f);
 	assert_int_equal(s->state, SANDBOX_RUNNING);
+	assert_int_equal(s->started, 1500); /* and not now: its lifetime is counted from there */
 	assert_int_equal(the_mount.arriving, arriving);
 	assert_status(fake_process(s, "5"), "running");
 	assert_int_equal(fake_process(s, "5")->start.text_len, 3);

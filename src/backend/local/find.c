@@ -73,6 +73,7 @@ bool local_adopt(struct instance *i)
 	    .name = i->meta.name,
 	    .config = &i->meta.config,
 	    .created = i->meta.created,
+	    .started = i->meta.started,
 	    .kept = i->meta.kept,
 	    .instance = i,
 	};

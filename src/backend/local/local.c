@@ -138,6 +138,7 @@ static struct instance *prepare(struct local *l, struct sandbox *s)
 	snprintf(i->meta.session, sizeof i->meta.session, "%s", sandbox_session_name(s));
 	snprintf(i->meta.name, sizeof i->meta.name, "%s", sandbox_name(s));
 	i->meta.created = sandbox_created(s);
+	i->meta.started = time(NULL);
 	/* A copy: the launch reads it without the lock. */
 	if (!config_merge(levels, 1, &i->meta.config))
 		return i;

@@ -73,6 +73,7 @@ static cJSON *to_json(const struct meta *m)
 	       cJSON_AddStringToObject(json, "session", m->session) &&
 	       cJSON_AddStringToObject(json, "name", m->name) &&
 	       cJSON_AddNumberToObject(json, "created", (double)m->created) &&
+	       cJSON_AddNumberToObject(json, "started", (double)m->started) &&
 	       cJSON_AddNumberToObject(json, "agent", m->agent) &&
 	       cJSON_AddStringToObject(json, "agent_started", started) &&
 	       cJSON_AddStringToObject(json, "boot", m->boot) &&
@@ -210,7 +211,7 @@ static bool take_cgroups(const cJSON *json, struct cgroup *ret)
 static bool from_json(const cJSON *json, struct meta *ret)
 {
 	char started[24];
-	double version, created, agent;
+	double version, created, begun, agent;
 
 	if (!take_number(json, "version", VERSION_OF_FILE, &version) || version != VERSION_OF_FILE ||
 	    !take_text(json, "id", ret->id, sizeof ret->id) || !store_valid_id(ret->id) ||
@@ -222,6 +223,7 @@ static bool from_json(const cJSON *json, struct meta *ret)
 	    !take_config(json, &ret->config) || !take_cgroups(json, &ret->cgroup))
 		return false;
 	ret->created = (time_t)created;
+	ret->started = take_number(json, "started", 1e15, &begun) ? (time_t)begun : 0;
 	ret->agent = (pid_t)agent;
 	ret->agent_started = strtoull(started, NULL, 10);
 	ret->pids_by_rlimit = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "pids_by_rlimit"));

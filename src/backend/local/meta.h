@@ -13,7 +13,7 @@
 /* The strings are owned. */
 struct meta {
 	char id[41], session[49], name[49];
-	time_t created;
+	time_t created, started;
 	struct config config;	/* effective */
 	pid_t agent;		/* 0: not known */
 	uint64_t agent_started; /* field 22 of /proc/PID/stat: tells the agent from a later user of its pid */
