@@ -71,6 +71,7 @@ struct sandbox *sandbox_found(const struct sandbox_leftover *found)
 	s->instance = found->instance;
 	s->began = true;
 	s->dormant = found->dormant;
+	s->unasked = true;
 	s->arriving = !found->dormant;
 	the_mount.arriving += s->arriving;
 	roster_enter(s);

@@ -313,6 +313,16 @@ int sandbox_need(struct sandbox *s, struct error *err)
 	return 0;
 }
 
+bool sandbox_asks_first(struct sandbox *s, struct list **ret_wait)
+{
+	struct error err;
+
+	if (!s->unasked || sandbox_need(s, &err))
+		return false;
+	*ret_wait = &s->startup;
+	return true;
+}
+
 void sandbox_stop(struct sandbox *s, uint32_t grace_ms)
 {
 	if (s->state >= SANDBOX_COMPLETED)
@@ -425,6 +435,7 @@ void sandbox_ready(struct sandbox *s)
 		sandbox_set_state(s, SANDBOX_RUNNING);
 	}
 	reconnect_done(s);
+	s->unasked = false;
 	if (s->main)
 		process_settle(s->main);
 	for (uint64_t after = 0; (child = object_next(&s->object, after));) {

@@ -69,6 +69,7 @@ struct sandbox {
 	bool closing;	   /* its session waits for its end */
 	bool torn_down;	   /* rmdir or unmount: removed as soon as it has ended */
 	bool dormant;	   /* runs, but its agent was not asked for yet */
+	bool unasked;	   /* it may have commands of an earlier mount that its agent has not told yet */
 	bool idle;	   /* of a function's pool: waits for a call */
 	char *old_name;	   /* of one that was attached to: what it was called by who made it; or NULL */
 	uint64_t commands, succeeded, nonzero, failures; /* commands given, and how they ended */
@@ -106,6 +107,11 @@ void sandbox_drop(struct sandbox *s);
 
 /* Starts it if it never was. 0 when it runs or will, or -ESHUTDOWN with the reason. */
 int sandbox_need(struct sandbox *s, struct error *err);
+/*
+ * Whether an earlier mount may have given it commands that are not known yet: its agent is asked, and who is
+ * about to give it one waits on *ret_wait, lest two commands have one number.
+ */
+bool sandbox_asks_first(struct sandbox *s, struct list **ret_wait);
 /* ctl stop: TERM, KILL after the grace. Its results stay readable. */
 void sandbox_stop(struct sandbox *s, uint32_t grace_ms);
 #define STOP_GRACE_MS 2000

@@ -134,6 +134,9 @@ int handle_open(const struct spot *s, int flags, int opener, struct handle **ret
 	tree_place(s, &at);
 	if (must_wait(&at, s->node, ret_wait))
 		return -EAGAIN;
+	if (access != O_RDONLY && (s->node->submit || s->node->terminal) && at.sandbox &&
+	    sandbox_asks_first(at.sandbox, ret_wait))
+		return -EAGAIN;
 	if (s->node->ask && access != O_WRONLY && (rc = s->node->ask(&at, ret_wait, &err))) {
 		if (rc != -EAGAIN)
 			tree_keep_error(&at, &err);

@@ -5,6 +5,7 @@
 #include "backend/aviato/failure.h"
 #include "backend/aviato/logs.h"
 #include "backend/aviato/sandbox_spec.h"
+#include "backend/aviato/search.h"
 #include "backend/aviato/services.h"
 #include "backend/aviato/snapshots.h"
 #include "backend/aviato/state.h"
@@ -362,6 +363,7 @@ static void stop(struct remote *i)
 	delay_cancel(i->delay);
 	i->delay = NULL;
 	i->stop_pause_ms = STOP_FIRST_MS;
+	search_forget(i->aviato, i->id);
 	i->grace_until = request_clock_ms() + i->wants.grace_ms;
 	if (talking) {
 		i->phase = PHASE_LEAVING;

@@ -355,12 +355,43 @@ static void attach_came(void *owner, const cJSON *answer, const struct rpc_statu
 	attach(t, answer, &why);
 }
 
+void search_forget(struct aviato *a, const char *id)
+{
+	list_each_safe (pos, &a->listed) {
+		struct listed *one = container_of(pos, struct listed, link);
+
+		if (strcmp(json_text(one->sandbox, "sandboxId"), id) == 0) {
+			list_remove(pos);
+			cJSON_Delete(one->sandbox);
+			free(one);
+		}
+	}
+}
+
+/* Whether this mount is about to end it: its directory has gone, and it is not to come back by a look at it.
+ */
+static bool is_ending(const struct aviato *a, const char *id)
+{
+	list_each (pos, &a->instances) {
+		const struct remote *i = container_of(pos, struct remote, link);
+
+		if (i->phase >= PHASE_LEAVING && i->phase < PHASE_ENDED && strcmp(i->id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void attach_posted(void *arg)
 {
 	struct attaching *t = arg;
 	struct error why = {0};
 	cJSON *body;
 
+	if (is_ending(t->aviato, t->id)) {
+		error_set(&why, ENOENT, "NO_SUCH_SANDBOX", "sandbox %s is being ended", t->id);
+		attach(t, NULL, &why);
+		return;
+	}
 	list_each (pos, &t->aviato->listed) {
 		struct listed *one = container_of(pos, struct listed, link);
 

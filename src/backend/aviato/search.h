@@ -15,3 +15,5 @@ void search_settled(struct remote *i, bool reached);
 
 /* Drops all that is remembered or under way. Loop thread. */
 void search_close(struct aviato *a);
+/* It is not as it was listed any more. */
+void search_forget(struct aviato *a, const char *id);
