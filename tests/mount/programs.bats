@@ -33,7 +33,7 @@ setup() {
 @test "fio: written in order, at random, by mapping, by two at once: read back by its checksums" {
 	command -v fio || skip "no fio here"
 	local size=$((${HEAVY:+10}8))m
-	fio --directory="$W" --size="$size" --verify=crc32c --do_verify=1 --verify_fatal=1 --end_fsync=1 --group_reporting \
+	fio --directory="$W" --size="$size" --verify=crc32c --do_verify=1 --verify_fatal=1 --verify_state_save=0 --end_fsync=1 --group_reporting \
 		--output-format=terse --ioengine=psync \
 		--name=in-order --rw=write --bs=128k \
 		--name=at-random --rw=randwrite --bs=4k --numjobs=2 \
