@@ -43,7 +43,7 @@ said() {
 
 @test "without bubblewrap it fails, says what to install, and does not try" {
 	as_root
-	run timeout 100 unshare -m --propagation private bash -c 'mount --bind /dev/null /usr/bin/bwrap && exec "$1" doctor' - "$AVIATOFS"
+	run timeout 100 unshare -m --propagation private bash -c 'umount -l -a -t fuse.aviatofs; mount --bind /dev/null /usr/bin/bwrap && exec "$1" doctor' - "$AVIATOFS"
 	same 1 "$status"
 	said fail bubblewrap 'apt install bubblewrap'
 	said fail isolation
@@ -52,7 +52,7 @@ said() {
 
 @test "without /dev/fuse" {
 	as_root
-	run timeout 100 unshare -m --propagation private bash -c 'mount -t tmpfs tmpfs /dev && exec "$1" doctor' - "$AVIATOFS"
+	run timeout 100 unshare -m --propagation private bash -c 'umount -l -a -t fuse.aviatofs; mount -t tmpfs tmpfs /dev && exec "$1" doctor' - "$AVIATOFS"
 	same 1 "$status"
 	said fail fuse '/dev/fuse is missing'
 }
@@ -62,7 +62,7 @@ said() {
 	chmod 755 "$T"
 	cp "$AVIATOFS" "$T/home/"
 	# What it lacks in such an /etc is not the question here.
-	run timeout 100 unshare -m --propagation private bash -c 'mount -t tmpfs tmpfs /etc && HOME=$2 exec setpriv --reuid=65534 --clear-groups "$1" doctor' \
+	run timeout 100 unshare -m --propagation private bash -c 'umount -l -a -t fuse.aviatofs; mount -t tmpfs tmpfs /etc && HOME=$2 exec setpriv --reuid=65534 --clear-groups "$1" doctor' \
 		- "$T/home/aviatofs" "$T/home"
 	said warn fusermount 'ln -s /proc/self/mounts /etc/mtab'
 }

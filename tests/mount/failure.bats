@@ -39,6 +39,7 @@ did_not_run() {
 	export -f did_not_run
 	# In a mount namespace where /usr/bin/bwrap is a file that cannot be run.
 	unshare -m --propagation private bash -ec '
+		umount -l -a -t fuse.aviatofs
 		mount --bind "$T/empty" /usr/bin/bwrap
 		. "$1/helpers.bash"
 		if PATH=$T/bin mount_up 2>"$T/said"; then
@@ -68,7 +69,7 @@ exit 1' path_without_bwrap
 	as_root
 	local status=0
 	touch "$T/plain"
-	unshare -m sh -c 'mount --bind "$1/plain" /dev/fuse && exec timeout 20 "$2" local: "$1/mnt" -o state_dir="$1/state"' \
+	unshare -m sh -c 'umount -l -a -t fuse.aviatofs; mount --bind "$1/plain" /dev/fuse && exec timeout 20 "$2" local: "$1/mnt" -o state_dir="$1/state"' \
 		- "$T" "$AVIATOFS" 2>"$T/said" 3>&- || status=$?
 	[ "$status" != 0 ] && [ "$status" != 124 ]
 	same 1 "$(wc -l <"$T/said")"
@@ -78,7 +79,7 @@ exit 1' path_without_bwrap
 @test "what libfuse says of a mount that fails is in the one line" {
 	as_root
 	local status=0
-	unshare -m sh -c 'mount --bind /dev/null /dev/fuse && exec timeout 20 "$2" local: "$1/mnt" -o state_dir="$1/state"' \
+	unshare -m sh -c 'umount -l -a -t fuse.aviatofs; mount --bind /dev/null /dev/fuse && exec timeout 20 "$2" local: "$1/mnt" -o state_dir="$1/state"' \
 		- "$T" "$AVIATOFS" 2>"$T/said" 3>&- || status=$?
 	same 1 "$status"
 	same 1 "$(wc -l <"$T/said")"
