@@ -51,6 +51,7 @@ struct copy {
 	const struct started *command;
 	int from, to;
 	char *bytes;
+	bool broken; /* what came could not be written, and not because nobody reads */
 };
 
 /*
@@ -75,7 +76,7 @@ static void turn_away(const struct copy *c)
 
 static void *copy_output(void *arg)
 {
-	const struct copy *c = arg;
+	struct copy *c = arg;
 	ssize_t n;
 	int rc;
 
@@ -85,7 +86,8 @@ static void *copy_output(void *arg)
 		if (n < 0) /* its status says why */
 			return NULL;
 		rc = write_all(c->to, c->bytes, (size_t)n);
-		if (rc && rc != -EPIPE)
+		c->broken = rc && rc != -EPIPE;
+		if (c->broken)
 			fprintf(stderr, "%s: output: %s\n", c->command->box->who, strerror(-rc));
 		if (rc) {
 			turn_away(c);
@@ -157,9 +159,11 @@ static int carry(const struct started *p)
 	static struct copy in, out, err;
 	pthread_t thread;
 
-	in = (struct copy){p, STDIN_FILENO, p->in, bytes[0]};
-	out = (struct copy){p, p->out, STDOUT_FILENO, bytes[1]};
-	err = (struct copy){p, p->err, STDERR_FILENO, bytes[2]};
+	int rc;
+
+	in = (struct copy){p, STDIN_FILENO, p->in, bytes[0], false};
+	out = (struct copy){p, p->out, STDOUT_FILENO, bytes[1], false};
+	err = (struct copy){p, p->err, STDERR_FILENO, bytes[2], false};
 	if (p->in >= 0 && !run_thread(&thread, copy_input, &in))
 		return CLIENT_BROKEN;
 	if (!run_thread(&thread, copy_output, &err))
@@ -167,7 +171,9 @@ static int carry(const struct started *p)
 	copy_output(&out);
 	pthread_join(thread, NULL);
 	terminal_leave();
-	return started_outcome(p);
+	rc = started_outcome(p);
+	/* Success would be said of output that is not there. */
+	return rc == 0 && (out.broken || err.broken) ? CLIENT_BROKEN : rc;
 }
 
 int attend(const struct box *b, const struct order *o)

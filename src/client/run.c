@@ -21,6 +21,12 @@ static int usage(void)
 	return CLIENT_BROKEN;
 }
 
+static int wrong(const char *option, const char *word, const char *what)
+{
+	fprintf(stderr, "aviatofs: %s %s: %s\n", option, word, what);
+	return CLIENT_BROKEN;
+}
+
 /* NAME=VALUE as it is here, or NULL. */
 static const char *find_env(const char *name)
 {
@@ -38,7 +44,7 @@ static int add_env(struct order *o, int *count, const char *word)
 	const char *entry = strchr(word, '=') ? word : find_env(word);
 
 	if (*word == '=' || !*word)
-		return usage();
+		return wrong("--env", word, "NAME or NAME=VALUE is wanted");
 	if (entry)
 		o->env[(*count)++] = entry;
 	return 0;
@@ -51,7 +57,7 @@ static int parse_timeout(struct order *o, const char *word)
 	o->timeout = strtod(word, &end);
 	return *word && !*end && isfinite(o->timeout) && o->timeout > 0 && o->timeout <= TIMEOUT_MAX
 		   ? 0
-		   : usage();
+		   : wrong("--timeout", word, "seconds are wanted, more than 0 and at most 2592000");
 }
 
 /* The words behind BOX. */
@@ -74,7 +80,9 @@ static int parse(int argc, char **argv, struct order *o)
 			break;
 		case 'd':
 			o->cwd = optarg;
-			rc = *optarg == '/' ? 0 : usage();
+			rc = *optarg == '/'
+				 ? 0
+				 : wrong("--cwd", optarg, "an absolute path in the sandbox is wanted");
 			break;
 		case 't':
 			rc = parse_timeout(o, optarg);
@@ -98,7 +106,9 @@ static int parse(int argc, char **argv, struct order *o)
 /* `argv` NULL: it is in the words. */
 static int run(int argc, char **words, const char *who, char *const *argv)
 {
-	struct order o = {.tty = argv != NULL};
+	/* A shell that is fed by a file or a pipe reads it as any shell does: there is nobody at a terminal.
+	 */
+	struct order o = {.tty = argv && isatty(STDIN_FILENO)};
 	char directory[PATH_MAX];
 	struct box b;
 	int rc;

@@ -228,3 +228,34 @@ nothing_left() {
 	finish
 	eventually 40 eval '! ls "$B/proc" | grep -q ^run-'
 }
+
+@test "output that cannot be written is no success, whether or not the command had ended by then" {
+	[ -c /dev/full ] || skip "no /dev/full here"
+	local status=0
+	here "$B/run" echo gone >/dev/full 2>"$T/err" </dev/null || status=$?
+	[ "$status" = 125 ] || same 141 "$status" # told as of a pipe that nobody reads
+	grep -q 'No space left' "$T/err"
+	status=0
+	here "$B/run" sh -c 'trap "" PIPE; echo gone; exit 7' >/dev/full 2>/dev/null </dev/null || status=$?
+	same 7 "$status"
+}
+
+@test "a word that is wrong is named" {
+	local status=0
+	here "$AVIATOFS" run "$B" --cwd here true 2>"$T/err" || status=$?
+	same 125 "$status"
+	grep -q -- '--cwd here: an absolute path' "$T/err"
+	here "$AVIATOFS" run "$B" --timeout soon true 2>"$T/err" || true
+	grep -q -- '--timeout soon: seconds' "$T/err"
+	here "$AVIATOFS" run "$B" --env =x true 2>"$T/err" || true
+	grep -q -- '--env =x: NAME' "$T/err"
+}
+
+@test "a shell without a terminal reads its commands: from a pipe, from nothing" {
+	local status=0
+	same 'no terminal' "$(echo '[ -t 0 ] || echo no terminal' | here "$AVIATOFS" shell "$B")"
+	here "$AVIATOFS" shell "$B" <<<'exit 3' || status=$?
+	same 3 "$status"
+	here "$AVIATOFS" shell "$B" </dev/null
+	nothing_left
+}
