@@ -13,7 +13,7 @@ WERROR    ?=
 
 VERSION   := 0.1.0
 PACKAGES  := fuse3 libcjson libuv libseccomp libcurl libcrypto
-MODULES   := base client channel core tree fuse fuse/graft fuse/far files rpc backend/local backend/aviato doctor
+MODULES   := base client channel core core/process core/function core/snapshot core/link core/report tree fuse fuse/graft fuse/far files rpc backend/local backend/aviato backend/aviato/stand_in doctor
 
 WARNINGS  := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
 CPPFLAGS  += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc -DVERSION='"$(VERSION)"' \
@@ -38,7 +38,7 @@ endif
 SOURCES   := $(foreach m,$(MODULES),$(wildcard src/$(m)/*.c))
 OBJECTS   := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 MAIN_OBJECTS := $(patsubst src/%.c,$(BUILD)/obj/%.o,$(wildcard src/*.c))
-AGENT_SOURCES := $(wildcard src/agent/*.c) src/channel/frame.c src/channel/protocol.c src/channel/file_request.c \
+AGENT_SOURCES := $(wildcard src/agent/*.c src/agent/files/*.c) src/channel/frame.c src/channel/protocol.c src/channel/file_request.c \
                  src/channel/file_reply.c $(wildcard src/files/*.c) src/base/buf.c src/base/error.c \
                  src/base/utf8.c
 AGENT_OBJECTS := $(AGENT_SOURCES:src/%.c=$(BUILD)/agent-obj/%.o)

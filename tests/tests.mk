@@ -22,7 +22,7 @@ $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_AGENT)): $(BUILD)/unit/%: tests
 
 # The local backend below a core made of nothing (tests/unit/local_core.h), with the real agent in its sandboxes.
 LOCAL_OBJECTS := $(filter $(BUILD)/obj/base/% $(BUILD)/obj/channel/% $(BUILD)/obj/backend/local/%,$(OBJECTS)) \
-                 $(BUILD)/obj/core/config.o $(BUILD)/obj/core/log_options.o $(BUILD)/obj/core/object.o
+                 $(BUILD)/obj/core/config.o $(BUILD)/obj/core/report/log_options.o $(BUILD)/obj/core/object.o
 $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_LOCAL)): $(BUILD)/unit/%: tests/unit/%.c $(LOCAL_OBJECTS) $(BUILD)/aviatofs-agent
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -o $@ $< $(LOCAL_OBJECTS) $(PKG_LIBS) -lcmocka

@@ -200,7 +200,7 @@ void tell_still(struct agent *a);		      /* once, when no process is left */
 /* requests.c */
 int request(struct agent *a, const struct frame *f, const char **ret_why); /* -EPROTO and why, or 0 */
 
-/* files.c: requests about files (agent/files.h) */
+/* files.c: requests about files (agent/files/files.h) */
 int files_request(struct agent *a, const struct frame *f, const char **ret_why); /* as request() */
 void files_hello(struct agent *a, uint64_t life); /* who comes; 0: nobody who has been here before */
 void files_lost(struct agent *a);		  /* the connection */

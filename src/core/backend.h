@@ -115,7 +115,7 @@ struct backend_ops {
 	/*
 	 * Of backends that run config/command themselves: somebody reads this log of it now or, with
 	 * `on` false, nobody does any more. While somebody does: main_log_append() and, at last,
-	 * main_log_end() (core/main_log.h). NULL: the agent tells what is in `logs`.
+	 * main_log_end() (core/report/main_log.h). NULL: the agent tells what is in `logs`.
 	 */
 	void (*follow)(struct backend *b, struct main_log *l, bool on);
 	/* Its last call for a log it was asked to follow. */

@@ -1,6 +1,6 @@
 #include "core/config.h"
 
-#include "core/log_options.h"
+#include "core/report/log_options.h"
 
 #include <cjson/cJSON.h>
 

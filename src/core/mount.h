@@ -5,9 +5,9 @@
 #include "base/error.h"
 #include "core/backend.h"
 #include "core/config.h"
-#include "core/journal.h"
+#include "core/report/journal.h"
 #include "core/object.h"
-#include "core/stats.h"
+#include "core/report/stats.h"
 
 #include <time.h>
 

@@ -1,9 +1,9 @@
 #include "core/sandbox.h"
 
 #include "base/log.h"
-#include "core/events.h"
-#include "core/function.h"
-#include "core/main_log.h"
+#include "core/report/events.h"
+#include "core/function/function.h"
+#include "core/report/main_log.h"
 #include "core/mount.h"
 #include "core/roster.h"
 #include "core/session.h"

@@ -7,13 +7,13 @@
 #include "channel/file_calls.h"
 #include "core/backend.h"
 #include "core/config.h"
-#include "core/draft.h"
+#include "core/process/draft.h"
 #include "core/object.h"
-#include "core/process.h"
-#include "core/programs.h"
-#include "core/reconnect.h"
-#include "core/snapshot.h"
-#include "core/still.h"
+#include "core/process/process.h"
+#include "core/process/programs.h"
+#include "core/link/reconnect.h"
+#include "core/snapshot/snapshot.h"
+#include "core/link/still.h"
 
 #include <time.h>
 
@@ -147,7 +147,7 @@ void sandbox_count_command(struct sandbox *s);
 /* Counts its end and prunes the oldest ended ones. */
 void sandbox_process_ended(struct sandbox *s, struct process *p);
 
-/* --- The agent's side (core/link.c) --- */
+/* --- The agent's side (core/link/link.c) --- */
 
 /* The agent has told all it knows: commands that wait are given to it. */
 void sandbox_ready(struct sandbox *s);

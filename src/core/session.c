@@ -1,7 +1,7 @@
 #include "core/session.h"
 
-#include "core/events.h"
-#include "core/function.h"
+#include "core/report/events.h"
+#include "core/function/function.h"
 #include "core/mount.h"
 #include "core/sandbox.h"
 

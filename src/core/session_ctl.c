@@ -1,6 +1,6 @@
 /* What a session does with sandboxes as a whole: adopt, close. */
 #include "core/after.h"
-#include "core/events.h"
+#include "core/report/events.h"
 #include "core/mount.h"
 #include "core/roster.h"
 #include "core/sandbox.h"

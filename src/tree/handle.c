@@ -1,7 +1,7 @@
 #include "tree/handle.h"
 
-#include "core/comparison.h"
-#include "core/terminal.h"
+#include "core/snapshot/comparison.h"
+#include "core/process/terminal.h"
 #include "tree/store.h"
 
 #include <errno.h>

@@ -3,10 +3,10 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "core/calls.h"
-#include "core/function.h"
+#include "core/function/calls.h"
+#include "core/function/function.h"
 #include "core/mount.h"
-#include "core/process.h"
+#include "core/process/process.h"
 #include "core/sandbox.h"
 #include "core/session.h"
 

@@ -1,7 +1,7 @@
 #include "tree/process_rows.h"
 #include "tree/terminal.h"
 
-#include "core/terminal.h"
+#include "core/process/terminal.h"
 
 #include <ctype.h>
 #include <errno.h>

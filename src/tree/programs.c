@@ -2,7 +2,7 @@
  */
 #include "tree/run.h"
 
-#include "core/programs.h"
+#include "core/process/programs.h"
 
 static struct object *find(const struct place *at, const char *name)
 {

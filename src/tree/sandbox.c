@@ -3,7 +3,7 @@
 #include "tree/run.h"
 #include "tree/terminal.h"
 
-#include "core/main_log.h"
+#include "core/report/main_log.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "tree/terminal.h"
 
-#include "core/terminal.h"
+#include "core/process/terminal.h"
 
 #include <errno.h>
 #include <stdlib.h>

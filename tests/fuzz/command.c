@@ -2,7 +2,7 @@
  * The input is what was written into `cmd`: up to the first NUL the settings'
  * environment, the rest the command. What is taken can be sent to an agent.
  */
-#include "core/command.h"
+#include "core/process/command.h"
 
 #include <errno.h>
 #include <stdlib.h>

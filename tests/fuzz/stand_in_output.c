@@ -1,5 +1,5 @@
 /* What a shell in a sandbox says about files, read as the answer to each kind of request. */
-#include "backend/aviato/stand_in_output.h"
+#include "backend/aviato/stand_in/output.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* Calls of a remote function, with agents that answer when the test says so. */
 #include "core_fake.h"
 
-#include "core/answer.h"
-#include "core/calls.h"
-#include "core/function.h"
+#include "core/function/answer.h"
+#include "core/function/calls.h"
+#include "core/function/function.h"
 #include "core/waiter.h"
 
 #define FIRST_ID 2 /* the agent's number for a sandbox's first command */

@@ -1,5 +1,5 @@
 /* The forms of a command's text, and what each malformed one is told. */
-#include "core/command.h"
+#include "core/process/command.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* When what was written into `cmd` becomes a command: flush, release, pending text and who waits for it. */
 #include "core_fake.h"
 
-#include "core/command.h"
+#include "core/process/command.h"
 #include "core/waiter.h"
 
 #include <pthread.h>

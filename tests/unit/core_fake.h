@@ -10,9 +10,9 @@
 #include "channel/frame.h"
 #include "channel/pipe.h"
 #include "core/after.h"
-#include "core/draft.h"
+#include "core/process/draft.h"
 #include "core/mount.h"
-#include "core/process.h"
+#include "core/process/process.h"
 #include "core/sandbox.h"
 #include "core/session.h"
 

@@ -1,8 +1,8 @@
 /* The lines of events: readers of every kind, and what is told where lines were given up. */
 #include "core_fake.h"
 
-#include "core/events.h"
-#include "core/journal.h"
+#include "core/report/events.h"
+#include "core/report/journal.h"
 
 /* All a reader gets from `off` on, in pieces of `size`, until it would wait. */
 static uint64_t read_all(struct journal_reader *r, uint64_t off, size_t size, struct buf *out)

@@ -1,5 +1,5 @@
 /* Stdin: how much is held, what goes out when, what is sent again, and where it ends. */
-#include "core/sink.h"
+#include "core/process/sink.h"
 
 #include "channel/protocol.h"
 #include "core/backend.h"

@@ -1,7 +1,7 @@
 /* Snapshots in core, whatever a backend makes of them and in whatever order it says so; comparisons. */
 #include "core_fake.h"
 
-#include "core/comparison.h"
+#include "core/snapshot/comparison.h"
 
 static struct snapshot *making, *removing;
 static struct comparison *comparing;

@@ -1,5 +1,5 @@
 /* Streams: what a read may do at each offset and state, who is woken, and which bytes stay. */
-#include "core/stream.h"
+#include "core/process/stream.h"
 
 #include "channel/protocol.h"
 #include "core/backend.h"

@@ -1,7 +1,7 @@
 /* What a shell in a sandbox says about files: as it is meant, cut off anywhere, and made up. */
-#include "backend/aviato/stand_in_handles.h"
-#include "backend/aviato/stand_in_helper.h"
-#include "backend/aviato/stand_in_output.h"
+#include "backend/aviato/stand_in/handles.h"
+#include "backend/aviato/stand_in/shell.h"
+#include "backend/aviato/stand_in/output.h"
 
 #include <errno.h>
 #include <setjmp.h>

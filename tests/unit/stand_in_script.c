@@ -2,8 +2,8 @@
  * The shell that works requests about files, run here by each shell there is, on a directory of ours: what it
  * is asked in the words of helper_word() it answers so that helper_attr() and the others understand it.
  */
-#include "backend/aviato/stand_in_helper.h"
-#include "backend/aviato/stand_in_output.h"
+#include "backend/aviato/stand_in/shell.h"
+#include "backend/aviato/stand_in/output.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* `logs`: StreamLogs of a sandbox's main process, while somebody reads it. */
 #pragma once
 
-#include "core/main_log.h"
+#include "core/report/main_log.h"
 
 struct backend;
 struct remote;

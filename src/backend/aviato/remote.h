@@ -6,7 +6,7 @@
 #include "backend/aviato/creation.h"
 #include "backend/aviato/request.h"
 #include "backend/aviato/sandbox_spec.h"
-#include "backend/aviato/stand_in.h"
+#include "backend/aviato/stand_in/stand_in.h"
 
 enum phase {
 	PHASE_NEW,

@@ -1,0 +1,311 @@
+#include "backend/aviato/stand_in/files.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the helper may have before it: the rest waits, for what is cut off is asked again or has failed. */
+#define RUNNING_MAX 64u
+#define INPUT_HIGH  (2u << 20)
+#define LINE_BYTES  (4u << 20)
+
+static void ask_waiting(struct stand_in_files *files);
+
+/* --- Words --- */
+
+void file_words_add(struct file_words *w, const char *text)
+{
+	int rc = helper_word(&w->line, text);
+
+	w->failed = w->failed ? w->failed : rc;
+}
+
+void file_words_add_number(struct file_words *w, uint64_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+	file_words_add(w, text);
+}
+
+/* --- Answers --- */
+
+static void work_free(struct file_work *w)
+{
+	list_remove(&w->link);
+	buf_free(&w->rest);
+	free(w->path);
+	free(w->name);
+	free(w->payload);
+	free(w);
+}
+
+static void tell(struct file_work *w, enum message type, struct buf *payload)
+{
+	struct frame f = {.type = (uint8_t)type,
+			  .id = w->tag,
+			  .payload = (const uint8_t *)payload->data,
+			  .length = (uint32_t)payload->len};
+
+	stand_in_tell(w->files->stand_in, &f);
+}
+
+static void tell_reply(struct file_work *w)
+{
+	struct buf payload;
+	int rc;
+
+	buf_init(&payload, FRAME_PAYLOAD_MAX);
+	rc = file_reply_encode(&payload, (enum file_op)w->q.op, &w->reply);
+	if (!rc && !w->reply.error && !w->reply.data)
+		rc = buf_append(&payload, w->rest.data, w->rest.len);
+	if (rc)
+		log_warn("out of memory: a request about files is not answered");
+	else
+		tell(w, MSG_FILE_REPLY, &payload);
+	buf_free(&payload);
+}
+
+/* Answers it, and frees it. */
+static void answer(struct file_work *w, int error)
+{
+	if (w->programs) {
+		tell(w, MSG_PROGRAM_NAMES, &w->rest);
+	} else {
+		w->reply.error = (uint32_t)-error;
+		tell_reply(w);
+	}
+	work_free(w);
+}
+
+static void answer_failed(struct file_work *w, int error)
+{
+	file_work_undo(w, error);
+	answer(w, error);
+}
+
+/* --- The helper --- */
+
+static struct file_work *first(struct list *list)
+{
+	return container_of(list->next, struct file_work, link);
+}
+
+/* What only looks is asked again, once; what else was under way may have been done or not. */
+static void lose(struct stand_in_files *files, int error)
+{
+	bool worth = error != -EOPNOTSUPP && error != -ETIMEDOUT;
+	struct list again;
+
+	list_init(&again);
+	files->helper = NULL;
+	files->held = false;
+	files->running_count = 0;
+	while (!list_empty(&files->running)) {
+		struct file_work *w = first(&files->running);
+
+		if (worth && file_work_looks(w) && !w->again) {
+			w->again = true;
+			list_remove(&w->link);
+			list_append(&again, &w->link);
+		} else {
+			answer_failed(w, error);
+		}
+	}
+	list_splice(&again, &files->waiting);
+	list_splice(&files->waiting, &again);
+	ask_waiting(files);
+}
+
+/* 0 when the first one's answer has come, and was told. */
+static int take_answer(struct stand_in_files *files, struct helper_output *o)
+{
+	struct file_work *w = first(&files->running);
+	struct helper_output before = *o;
+	int rc = file_work_answer(w, o);
+
+	if (rc != -EPROTO && helper_end(o))
+		rc = -EPROTO;
+	if (rc == -EPROTO) {
+		rc = o->short_of ? -EAGAIN : -EPROTO;
+		*o = before;
+		return rc;
+	}
+	if (file_work_holds(w))
+		files->held = false;
+	files->running_count--;
+	answer(w, rc);
+	return 0;
+}
+
+static int take_answers(struct stand_in_files *files)
+{
+	struct buf *out = &files->helper->out;
+	struct helper_output o = {.at = out->data, .left = out->len};
+	int rc = 0;
+
+	while (rc == 0 && !list_empty(&files->running) && helper_may_end(&o))
+		rc = take_answer(files, &o);
+	if (list_empty(&files->running) && o.left)
+		rc = -EPROTO;
+	buf_consume(out, out->len - o.left);
+	return rc == -EPROTO ? rc : 0;
+}
+
+static void said(void *owner)
+{
+	struct stand_in_files *files = owner;
+
+	if (take_answers(files)) {
+		log_warn("sandbox %s: what its shell says about files makes no sense",
+			 files->stand_in->sandbox_id);
+		helper_close(files->helper);
+		lose(files, -EIO);
+		return;
+	}
+	ask_waiting(files);
+}
+
+static void ended(void *owner, int error)
+{
+	struct stand_in_files *files = owner;
+
+	(void)take_answers(files);
+	lose(files, error);
+}
+
+static bool open_helper(struct stand_in_files *files)
+{
+	static const struct helper_events events = {said, ended};
+
+	if (!files->helper)
+		files->helper = helper_open(files->stand_in, &events, files);
+	return files->helper;
+}
+
+static int send(struct stand_in_files *files, struct file_work *w, struct file_words *words)
+{
+	int rc = words->failed ? words->failed : buf_puts(&words->line, "\n");
+	bool writes;
+
+	if (rc)
+		return rc;
+	if (!open_helper(files))
+		return -ENOMEM;
+	writes = !w->programs && w->q.op == FILE_WRITE;
+	return helper_send(files->helper, words->line.data, words->line.len, writes ? w->q.data : NULL,
+			   writes ? w->q.data_len : 0);
+}
+
+static void ask(struct stand_in_files *files, struct file_work *w)
+{
+	struct file_words words = {0};
+	int rc;
+
+	buf_init(&words.line, LINE_BYTES);
+	rc = file_work_ask(w, &words);
+	if (rc == 0 && (rc = send(files, w, &words)) == 0) {
+		list_remove(&w->link);
+		list_append(&files->running, &w->link);
+		files->running_count++;
+		files->held = file_work_holds(w);
+	} else if (rc == FILE_WORK_DONE) {
+		answer(w, 0);
+	} else {
+		answer_failed(w, rc);
+	}
+	buf_free(&words.line);
+}
+
+static void ask_waiting(struct stand_in_files *files)
+{
+	while (!list_empty(&files->waiting) && !files->held && files->running_count < RUNNING_MAX &&
+	       (!files->helper || files->helper->input.len < INPUT_HIGH))
+		ask(files, first(&files->waiting));
+	if (files->helper)
+		helper_expect(files->helper, !list_empty(&files->running));
+}
+
+/* --- Requests --- */
+
+static struct file_work *work_new(struct stand_in_files *files, const struct frame *f)
+{
+	struct file_work *w = calloc(1, sizeof *w);
+
+	if (!w)
+		return NULL;
+	w->files = files;
+	w->tag = f->id;
+	list_init(&w->link);
+	buf_init(&w->rest, FRAME_PAYLOAD_MAX);
+	w->payload = malloc((size_t)f->length + 1);
+	if (w->payload)
+		memcpy(w->payload, f->payload, f->length);
+	return w;
+}
+
+/* Our own core sends what can be read. */
+static int read_request(struct file_work *w, const struct frame *f)
+{
+	struct reader r = {.at = f->payload, .left = f->length};
+
+	if (!w->payload)
+		return -ENOMEM;
+	if (f->type == MSG_FILE)
+		return file_request_decode(w->payload, f->length, &w->q);
+	w->programs = true;
+	w->path = get_text(&r);
+	w->name = get_text(&r);
+	return w->path && w->name ? 0 : -ENOMEM;
+}
+
+void stand_in_files_take(struct stand_in_files *files, const struct frame *f)
+{
+	struct file_work *w = work_new(files, f);
+	int rc = w ? read_request(w, f) : -ENOMEM;
+
+	if (rc) {
+		log_warn("a request about files is lost: %s", strerror(-rc));
+		if (w)
+			work_free(w);
+		return;
+	}
+	list_append(&files->waiting, &w->link);
+	ask_waiting(files);
+}
+
+struct stand_in_files *stand_in_files_open(struct stand_in *s)
+{
+	struct stand_in_files *files = calloc(1, sizeof *files);
+
+	if (!files)
+		return NULL;
+	files->stand_in = s;
+	list_init(&files->waiting);
+	list_init(&files->running);
+	list_init(&files->listings);
+	if (handles_init(&files->handles)) {
+		free(files);
+		return NULL;
+	}
+	(void)open_helper(files); /* else with the first request */
+	return files;
+}
+
+void stand_in_files_close(struct stand_in_files *files)
+{
+	if (!files)
+		return;
+	if (files->helper)
+		helper_close(files->helper);
+	while (!list_empty(&files->waiting))
+		work_free(container_of(files->waiting.next, struct file_work, link));
+	while (!list_empty(&files->running))
+		work_free(container_of(files->running.next, struct file_work, link));
+	file_listings_drop_all(files);
+	handles_free(&files->handles);
+	free(files);
+}
