@@ -27,6 +27,23 @@ info_is() { # KEY WANTED
 	same 1 "$(control sandboxes | jq length)"
 }
 
+@test "an image for another machine, and one whose /tmp runs nothing: the same, and files too" {
+	local image
+	for image in foreign noexec; do
+		mkdir "$S/$image"
+		put "$S/$image/config/image" "$image"
+		put "$S/$image/cmd" 'uname -m; exit 4'
+		reads "$S/$image/wait" '4\n'
+		[ "$image" = noexec ] || [ "$(cat "$S/$image/stdout")" != "$(uname -m)" ]
+		same api "$(jq -r .path "$S/$image/info")"
+		echo "written outside" >"$S/$image/fs/tmp/file"
+		put "$S/$image/cmd" 'cat /tmp/file'
+		reads "$S/$image/stdout" 'written outside\n'
+	done
+	jq -e '.path_reason | test("another machine")' "$S/foreign/info"
+	jq -e '.path_reason | test("denied"; "i")' "$S/noexec/info"
+}
+
 @test "with an agent, info says so" {
 	inside : >/dev/null
 	info_is path agent

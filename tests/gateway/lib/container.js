@@ -42,7 +42,8 @@ export class Container {
 	#pid;
 	#gate;
 
-	// {id, command, args, environment, workingDirectory, volumes: [{directory, mountPath, readOnly}], readOnlyRoot, network}
+	// {id, command, args, environment, workingDirectory, volumes: [{directory, mountPath, readOnly}], readOnlyRoot,
+	// foreign: uname tells of another machine, noexec: no program of /tmp can be run}
 	constructor(directory, pipes, options) {
 		this.#directory = directory;
 		this.#pipes = pipes;
@@ -69,6 +70,16 @@ export class Container {
 		if (!ready.length)
 			throw new Error(`bwrap ended by ${await this.exit}: ${await collect(this.stderr)}`);
 		this.#pid = JSON.parse(text)["child-pid"];
+		if (this.#options.noexec)
+			await this.#forbidPrograms();
+	}
+
+	async #forbidPrograms() {
+		const child = spawnAsOwner("/usr/bin/nsenter", ["-t", String(this.#pid), "-U", "-m", "--preserve-credentials", "--",
+			"/usr/bin/mount", "-o", "remount,bind,nosuid,nodev,noexec", "/tmp"], { stdio: "inherit", env: { PATH: "/usr/bin:/bin" }, cwd: "/" });
+		const status = await outcome(child);
+		if (status !== 0)
+			throw new Error(`/tmp cannot be remounted: mount ended by ${status}`);
 	}
 
 	#makePipes(count) {
@@ -101,13 +112,19 @@ export class Container {
 		const words = ["--unshare-user", "--uid", "0", "--gid", "0", "--unshare-pid", "--unshare-net", "--unshare-ipc",
 			"--unshare-uts", "--unshare-cgroup-try", "--hostname", id, "--as-pid-1", "--new-session", "--die-with-parent",
 			"--info-fd", "3", ...rootArguments(path.join(this.#directory, "root"))];
+		if (this.#options.noexec)
+			words.push("--bind", path.join(this.#directory, "root", "tmp"), "/tmp");
 		for (const { directory, mountPath, readOnly } of volumes)
 			words.push(readOnly ? "--ro-bind" : "--bind", directory, mountPath);
 		if (readOnlyRoot)
 			words.push("--remount-ro", "/");
 		words.push("--cap-drop", "ALL", ...capabilities.flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`]), "--clearenv",
 			...Object.entries(this.environment).flatMap(([name, value]) => ["--setenv", name, value]));
-		return [...words, "--chdir", workingDirectory || "/", "--", "/bin/sh", "-c", GATE, "sh", command, ...args];
+		return [...words, "--chdir", workingDirectory || "/", "--", ...this.#machine(), "/bin/sh", "-c", GATE, "sh", command, ...args];
+	}
+
+	#machine() {
+		return this.#options.foreign ? ["/usr/bin/linux32"] : [];
 	}
 
 	// Signals the main process: as from outside, so that without a handler only KILL ends it.
@@ -126,7 +143,7 @@ export class Container {
 		// With --pdeathsig, killing nsenter kills what it runs.
 		const child = spawnAsOwner("/usr/bin/nsenter", ["-t", String(this.#pid), "-U", "-m", "-n", "-p", "-i", "-u", "-C",
 			"--preserve-credentials", "--", "/usr/bin/setpriv", `--bounding-set=${caps}`, "--inh-caps=-all", "--pdeathsig", "KILL",
-			"--", "/usr/bin/env", "-i", "-C", this.#options.workingDirectory || "/", "--",
+			"--", ...this.#machine(), "/usr/bin/env", "-i", "-C", this.#options.workingDirectory || "/", "--",
 			...env.map(([name, value]) => `${name}=${value}`), ...words], { stdio: theirs, env: { PATH: "/usr/bin:/bin" }, cwd: "/", detached: true });
 		for (const fd of theirs)
 			if (fd !== "ignore")

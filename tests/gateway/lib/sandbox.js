@@ -85,10 +85,15 @@ export class Sandbox {
 		this.delete({ grace: 0, reason: "its lifetime is over" });
 	}
 
+	// Images have names only; some of them mean something.
+	#isImage(...names) {
+		return names.includes(this.primary.image.split(/[:/]/)[0]);
+	}
+
 	// The container, with everything in it, and its main process about to begin.
 	async #start() {
 		const { settings } = this.#gateway;
-		const failure = settings.startFails || (/^(missing|fails?)([:/]|$)/.test(this.primary.image) && `cannot pull the image ${this.primary.image}`);
+		const failure = settings.startFails || (this.#isImage("missing", "fail", "fails") && `cannot pull the image ${this.primary.image}`);
 		if (failure)
 			throw new Error(failure);
 		const [command, ...rest] = this.primary.command ? [this.primary.command, ...this.primary.args] : ENTRYPOINT;
@@ -98,6 +103,7 @@ export class Sandbox {
 			id: this.id, command, args: rest, volumes, workingDirectory: this.primary.workingDir,
 			environment: { ...this.primary.environmentVariables, ...this.#secrets() },
 			readOnlyRoot: this.primary.securityContext?.readOnlyRootFilesystem ?? false,
+			foreign: this.#isImage("foreign"), noexec: this.#isImage("noexec"),
 		});
 		await container.start();
 		this.#container = container;
