@@ -164,6 +164,9 @@ enum sandbox_end {
 /* A step on the way up worth showing in `state`: creating. */
 void sandbox_creating(struct sandbox *s);
 
+/* When it was started, as the backend tells the next mount; before sandbox_connected(). */
+void sandbox_begun(struct sandbox *s, time_t when);
+
 /*
  * A fresh pipe to the agent. `spool_dir` is a descriptor of the directory with the
  * agent's spool files, or -1 when they are out of reach, or the pipe replaces a lost one; core owns

@@ -395,6 +395,11 @@ void sandbox_stop_failed(struct sandbox *s, const struct error *why)
 	session_stopped(s, why);
 }
 
+void sandbox_begun(struct sandbox *s, time_t when)
+{
+	s->begun = when;
+}
+
 void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir)
 {
 	struct error err;
@@ -430,7 +435,7 @@ void sandbox_ready(struct sandbox *s)
 
 	if (s->state < SANDBOX_RUNNING) {
 		if (!s->started) /* not by an earlier mount */
-			s->started = time(NULL);
+			s->started = s->begun ? s->begun : time(NULL);
 		stats_started(s);
 		sandbox_set_state(s, SANDBOX_RUNNING);
 	}
