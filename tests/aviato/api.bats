@@ -167,7 +167,7 @@ line"' >/dev/null
 	for i in 1 2 3 4; do
 		said+=" $(errno_of "open('$w/f', 'a').write('more\\n')")"
 	done
-	curl -sS -X DELETE "$CONTROL/faults" >/dev/null
+	no_faults
 	same '' "$(tr -d ' ' <<<"${said//EIO/}" | sed 's/OK//g')"
 	same "$(grep -c more <(inside 'cat f'))" "$(grep -c more "$w/f")"
 }

@@ -24,10 +24,6 @@ refuse() { # REASON [MORE]
 	fault '{"method": "CreateSandbox", "error": {"reason": "'"$1"'", "message": "no room"'"${2:-}"'}}'
 }
 
-no_faults() {
-	curl -sS -X DELETE "$CONTROL/faults" >/dev/null
-}
-
 # status_starts SANDBOX WORDS: what its command came to.
 status_starts() {
 	[[ $(cat "$1/wait") == 125 ]]

@@ -108,7 +108,7 @@ mad() {
 		mkdir "$S/n$n"
 		put "$S/n$n/cmd" 'echo no'
 		within 50 finish "$S/n$n" || { cat "$S/n$n"/{state,status,error}; return 1; }
-		curl -sS -X DELETE "$CONTROL/faults" >/dev/null
+		no_faults
 		[[ $(cat "$S/n$n/status") == @(failed|canceled|lost)* ]]
 	done
 	eventually 30 fine # once a probe has found that the service answers again

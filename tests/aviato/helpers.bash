@@ -83,3 +83,6 @@ forget_counts() {
 fault() {
 	control faults "$1" >/dev/null
 }
+no_faults() {
+	curl -sS -X DELETE "$CONTROL/faults" >/dev/null
+}

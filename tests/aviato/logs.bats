@@ -136,7 +136,7 @@ go() { # [N]
 	grep -q '^UNAVAILABLE: cannot read the log: not today' "$B/error"
 	# What the service says before it has got the question is asked for once more, and counts as one.
 	[ "$(count StreamLogs)" -ge 3 ]
-	curl -sS -X DELETE "$CONTROL/faults" >/dev/null
+	no_faults
 	follow "$T/got"
 	eventually 30 says "$T/got" one
 }
