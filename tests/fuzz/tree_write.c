@@ -156,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct error err;
 
 	begin();
+	core_lock(); /* the loop thread has timers of what is made here */
 	if (session_make("s", &err))
 		abort();
 	session = (struct session *)object_child(&the_mount.object, "s");
@@ -179,5 +180,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	core_after_end(); /* a session that was closed would be kept by its timer */
 	if (session_drop(session, &err))
 		abort();
+	core_unlock();
 	return 0;
 }

@@ -171,8 +171,10 @@ static void test_it_ends_while_attaching(void **state)
 	assert_int_equal(roster_attach("ends", &list, &err), -EAGAIN);
 	wait_for(&w, list);
 	s = found("ends", "s", "ends", false);
+	core_lock(); /* its attachment has a deadline, which the loop thread is setting */
 	backend_attached("ends", NULL);
 	sandbox_ended(s, END_FAILED, NULL);
+	core_unlock();
 	fake_settle();
 	assert_int_equal(w.woken, 1);
 	assert_ptr_equal(roster_find("ends"), s);
