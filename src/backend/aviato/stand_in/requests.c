@@ -40,8 +40,8 @@ int file_child_path(const struct held *dir, const char *name, char ret[PATH_MAX]
 	return snprintf(ret, PATH_MAX, "%s/%s", path, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-/* "LETTER PATH ID" of the file it is about. */
-static int add_file(struct file_work *w, struct file_words *words, const char *letter)
+/* "LETTER PATH" of the file it is about. */
+static int add_path(struct file_work *w, struct file_words *words, const char *letter)
 {
 	struct held *file;
 	int rc = held_of(w, w->q.handle, &file);
@@ -50,8 +50,19 @@ static int add_file(struct file_work *w, struct file_words *words, const char *l
 		return rc;
 	file_words_add(words, letter);
 	file_words_add(words, file->path);
-	add_id(words, file);
 	return 0;
+}
+
+/* "LETTER PATH ID": it, and no other under that path. */
+static int add_file(struct file_work *w, struct file_words *words, const char *letter)
+{
+	struct held *file;
+	int rc = add_path(w, words, letter);
+
+	rc = rc ? rc : held_of(w, w->q.handle, &file);
+	if (!rc)
+		add_id(words, file);
+	return rc;
 }
 
 /* "LETTER DIRECTORY PATH"; the path may get a number. */
@@ -96,26 +107,15 @@ static int ask_getattr(struct file_work *w, struct file_words *words)
 	return 0;
 }
 
-static int ask_path(struct file_work *w, struct file_words *words, const char *letter)
+/* What a link says, and how far a file goes, stands with its attributes. */
+static int ask_attributes(struct file_work *w, struct file_words *words)
 {
-	struct held *file;
-	int rc = held_of(w, w->q.handle, &file);
-
-	if (rc)
-		return rc;
-	file_words_add(words, letter);
-	file_words_add(words, file->path);
-	return 0;
-}
-
-static int ask_readlink(struct file_work *w, struct file_words *words)
-{
-	return ask_path(w, words, "s");
+	return add_path(w, words, "s");
 }
 
 static int ask_statfs(struct file_work *w, struct file_words *words)
 {
-	return ask_path(w, words, "f");
+	return add_path(w, words, "f");
 }
 
 static int ask_opendir(struct file_work *w, struct file_words *words)
@@ -125,13 +125,13 @@ static int ask_opendir(struct file_work *w, struct file_words *words)
 
 	if (!rc)
 		rc = handles_add(&w->files->handles, w->q.fresh_file, dir->path);
-	return rc ? rc : ask_path(w, words, "s");
+	return rc ? rc : add_path(w, words, "s");
 }
 
 static int ask_access(struct file_work *w, struct file_words *words)
 {
 	char tests[16];
-	int rc = ask_path(w, words, "A");
+	int rc = add_path(w, words, "A");
 
 	snprintf(tests, sizeof tests, "%s%s%s", w->q.bits & R_OK ? "-r " : "", w->q.bits & W_OK ? "-w " : "",
 		 w->q.bits & X_OK ? "-x " : "");
@@ -316,11 +316,6 @@ static int ask_fsync(struct file_work *w, struct file_words *words)
 	return add_file(w, words, "k");
 }
 
-static int ask_seek(struct file_work *w, struct file_words *words)
-{
-	return ask_path(w, words, "s");
-}
-
 static int ask_release(struct file_work *w, struct file_words *words)
 {
 	(void)words;
@@ -346,7 +341,7 @@ static const struct {
 } requests[FILE_OPS] = {
     [FILE_LOOKUP] = {ask_lookup, true},
     [FILE_GETATTR] = {ask_getattr, true},
-    [FILE_READLINK] = {ask_readlink, true},
+    [FILE_READLINK] = {ask_attributes, true},
     [FILE_ACCESS] = {ask_access, true},
     [FILE_STATFS] = {ask_statfs, true},
     [FILE_MKNOD] = {ask_mknod, false},
@@ -363,7 +358,7 @@ static const struct {
     [FILE_READ] = {ask_read, true},
     [FILE_WRITE] = {ask_write, false},
     [FILE_FSYNC] = {ask_fsync, true},
-    [FILE_LSEEK] = {ask_seek, true},
+    [FILE_LSEEK] = {ask_attributes, true},
     [FILE_READDIR] = {file_work_ask_list, true},
     [FILE_RELEASE] = {ask_release, false},
 };

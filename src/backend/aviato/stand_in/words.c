@@ -2,6 +2,7 @@
 #include "backend/aviato/stand_in/command.h"
 
 #include "backend/aviato/aviato.h"
+#include "base/utf8.h"
 #include "rpc/json.h"
 
 #include <errno.h>
@@ -17,36 +18,10 @@ static const char enter[] =
 /* $1 a file that only the process itself is to see; then its interpreter */
 static const char take_file[] = "exec 9<\"$1\" && rm -f -- \"$1\" && shift && exec \"$@\" /dev/fd/9";
 
-/* --- UTF-8 --- */
-
-static bool is_utf8(const char *text, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)text, *end = p + len;
-
-	while (p < end) {
-		unsigned more = *p < 0x80   ? 0
-				: *p < 0xc2 ? 9
-				: *p < 0xe0 ? 1
-				: *p < 0xf0 ? 2
-				: *p < 0xf5 ? 3
-					    : 9;
-
-		if (more == 9 || (size_t)(end - p) <= more)
-			return false;
-		if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) ||
-		    (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))
-			return false;
-		for (p++; more; more--, p++)
-			if ((*p & 0xc0) != 0x80)
-				return false;
-	}
-	return true;
-}
-
 static bool all_utf8(char *const *list)
 {
 	for (; list && *list; list++)
-		if (!is_utf8(*list, strlen(*list)))
+		if (!utf8_is_valid(*list, strlen(*list)))
 			return false;
 	return true;
 }
@@ -54,13 +29,13 @@ static bool all_utf8(char *const *list)
 bool command_needs_file(const struct start *s)
 {
 	return s->kind == START_SCRIPT ||
-	       (s->kind == START_SHELL && (s->text_len > WORD_MAX || !is_utf8(s->text, s->text_len) ||
+	       (s->kind == START_SHELL && (s->text_len > WORD_MAX || !utf8_is_valid(s->text, s->text_len) ||
 					   memchr(s->text, '\0', s->text_len)));
 }
 
 int command_check(const struct start *s, struct error *err)
 {
-	if (!all_utf8(s->env) || !is_utf8(s->cwd, strlen(s->cwd)) ||
+	if (!all_utf8(s->env) || !utf8_is_valid(s->cwd, strlen(s->cwd)) ||
 	    (s->kind == START_ARGV && !all_utf8(s->argv)))
 		return error_set(err, EILSEQ, "NOT_UTF8",
 				 "without an agent, arguments and environment have to be UTF-8");
