@@ -19,7 +19,7 @@ static void wait_for_next_probe(struct aviato *a)
 	struct breaker *b = &a->breaker;
 
 	b->delay = delay_start(b->pause_ms, probe, a);
-	b->pause_ms = b->pause_ms * 2 < PROBE_MAX_MS ? b->pause_ms * 2 : PROBE_MAX_MS;
+	b->pause_ms = delay_doubled(b->pause_ms, PROBE_MAX_MS);
 }
 
 static void nothing(void *owner, const char *text, size_t len)

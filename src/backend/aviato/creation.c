@@ -144,7 +144,7 @@ static void undo_again(void *arg);
 static void undo_later(struct undo *u)
 {
 	u->delay = delay_start(u->pause_ms, undo_again, u);
-	u->pause_ms = u->pause_ms * 2 < UNDO_LAST_MS ? u->pause_ms * 2 : UNDO_LAST_MS;
+	u->pause_ms = delay_doubled(u->pause_ms, UNDO_LAST_MS);
 	if (!u->delay)
 		undo_free(u);
 }

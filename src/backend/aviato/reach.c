@@ -42,8 +42,8 @@ static void try_again(void *arg)
 
 static void open_later(struct remote *i)
 {
-	i->delay = delay_start((unsigned)i->retry_ms, try_again, i);
-	i->retry_ms = i->retry_ms * 2 < PAUSE_MAX_MS ? i->retry_ms * 2 : PAUSE_MAX_MS;
+	i->delay = delay_start(i->retry_ms, try_again, i);
+	i->retry_ms = delay_doubled(i->retry_ms, PAUSE_MAX_MS);
 }
 
 /* There can be none. */

@@ -309,7 +309,7 @@ static void stop_later(struct remote *i, const struct rpc_status *status)
 		sandbox_stop_failed(i->sandbox, &why);
 	core_unlock();
 	i->delay = delay_start(i->stop_pause_ms, stop_again, i);
-	i->stop_pause_ms = i->stop_pause_ms * 2 < STOP_LAST_MS ? i->stop_pause_ms * 2 : STOP_LAST_MS;
+	i->stop_pause_ms = delay_doubled(i->stop_pause_ms, STOP_LAST_MS);
 }
 
 static void deleted(void *owner, const cJSON *answer, const struct rpc_status *status)

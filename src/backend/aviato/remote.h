@@ -52,7 +52,7 @@ struct remote {
 	unsigned stop_pause_ms;	   /* before the next DeleteSandbox, after one that failed */
 	uint64_t grace_until;	   /* of PHASE_LEAVING, ms */
 	uint64_t reach_until;	   /* when to give up reaching the agent, ms */
-	uint64_t retry_ms;
+	unsigned retry_ms;
 	unsigned posted;  /* calls of remote_post_step() that have not come; core lock */
 	bool dead;	  /* to be freed with the last of them */
 	bool was_reached; /* core has had a pipe: it asks for another when that breaks */
