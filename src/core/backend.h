@@ -165,7 +165,7 @@ enum sandbox_end {
 void sandbox_creating(struct sandbox *s);
 
 /* When it was started, as the backend tells the next mount; before sandbox_connected(). */
-void sandbox_begun(struct sandbox *s, time_t when);
+void sandbox_tell_start(struct sandbox *s, time_t when);
 
 /*
  * A fresh pipe to the agent. `spool_dir` is a descriptor of the directory with the

@@ -395,9 +395,9 @@ void sandbox_stop_failed(struct sandbox *s, const struct error *why)
 	session_stopped(s, why);
 }
 
-void sandbox_begun(struct sandbox *s, time_t when)
+void sandbox_tell_start(struct sandbox *s, time_t when)
 {
-	s->begun = when;
+	s->start_told = when;
 }
 
 void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir)
@@ -435,7 +435,7 @@ void sandbox_ready(struct sandbox *s)
 
 	if (s->state < SANDBOX_RUNNING) {
 		if (!s->started) /* not by an earlier mount */
-			s->started = s->begun ? s->begun : time(NULL);
+			s->started = s->start_told ? s->start_told : time(NULL);
 		stats_started(s);
 		sandbox_set_state(s, SANDBOX_RUNNING);
 	}

@@ -60,7 +60,8 @@ struct sandbox {
 	struct inbox inbox;
 	struct list logs;    /* struct main_log: what `logs` was opened for, where the backend tells it */
 	struct list startup; /* who waits for it to run, or to fail */
-	time_t created, begun, started, ended; /* begun: what `started` will be once its agent answers */
+	time_t created, started, ended;
+	time_t start_told; /* what `started` will be once its agent answers; 0: just then */
 	uint64_t began_ms; /* when this mount began to start it, by CLOCK_MONOTONIC; 0 if it did not */
 	bool began;	   /* the backend was told to start it */
 	bool kept;	   /* lives on when this mount ends */

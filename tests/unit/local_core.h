@@ -157,7 +157,7 @@ static void on_closed(void *owner, const struct error *why)
 
 static const struct pipe_events agent_events = {on_received, on_closed};
 
-void sandbox_begun(struct sandbox *s, time_t when)
+void sandbox_tell_start(struct sandbox *s, time_t when)
 {
 	(void)s;
 	(void)when;

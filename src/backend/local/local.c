@@ -116,7 +116,7 @@ static void launch_done(void *arg)
 	}
 	i->phase = PHASE_RUNNING;
 	if (i->pipe) {
-		sandbox_begun(i->sandbox, i->meta.started);
+		sandbox_tell_start(i->sandbox, i->meta.started);
 		sandbox_connected(i->sandbox, i->pipe, i->spool);
 		i->socket = i->spool = -1;
 	}

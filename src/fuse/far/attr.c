@@ -253,12 +253,11 @@ static void wanted(struct file_request *q, const struct stat *attr, int to_set)
 
 static int on_set(struct far_op *op, struct file_reply *reply)
 {
+	far_forget_attributes(op->node);
 	if (op->error) {
-		far_forget_attributes(op->node);
 		far_op_finish(op, op->error);
 		return 0;
 	}
-	far_forget_attributes(op->node);
 	far_set_attributes(op->node, &reply->attr);
 	finish_attr(op, &reply->attr);
 	return 0;
