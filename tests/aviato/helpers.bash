@@ -12,6 +12,10 @@ setup() {
 }
 
 teardown() {
+	tidy_up
+}
+
+tidy_up() {
 	local bad=0 pid
 	for pid in "${BACKGROUND[@]}"; do
 		kill -KILL "$pid" 2>/dev/null || true

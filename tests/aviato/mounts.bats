@@ -11,15 +11,9 @@ setup() {
 }
 
 teardown() {
-	local bad=0 pid
+	local bad=0
 	other_down || bad=1
-	for pid in "${BACKGROUND[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
-	done
-	mount_down || bad=1
-	gateway_down || bad=1
-	sweep
+	tidy_up || bad=1
 	return $bad
 }
 

@@ -79,7 +79,7 @@ disturb() {
 		sleep "0.$((RANDOM % 10))"
 	done
 	touch "$T/over"
-	curl -sS -X DELETE "$CONTROL/faults" >/dev/null
+	no_faults
 	control weather '{"latencyMs": 0, "cutUpAfter": -1, "cutDownAfter": -1, "stall": false}' >/dev/null
 	eventually 200 eval '[ "$(ls "$T" | grep -c ^rounds-)" = '$((2 * boxes))' ]'
 	if ls "$T" | grep -q ^wrong-; then
