@@ -57,7 +57,7 @@ static bool lookup_below_fs(struct request *r, struct pending *p)
 		rc = fs_need(&s, &wait_list, &err);
 	if (rc == 0)
 		rc = fs_graft(&s, r->ino, &graft);
-	if (rc == -EAGAIN) {
+	if (is_not_yet(rc, wait_list)) {
 		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
 			core_unlock();
@@ -86,7 +86,7 @@ static bool lookup_sought(struct request *r, struct pending *p)
 	rc = tree_resolve(r->ino, &dir);
 	if (rc == 0)
 		rc = tree_seek(&dir, r->name, &wait_list);
-	if (rc == -EAGAIN) {
+	if (is_not_yet(rc, wait_list)) {
 		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
 			core_unlock();

@@ -22,7 +22,7 @@ static bool try_opendir(struct request *r, struct pending *p)
 	if (rc == 0)
 		rc =
 		    s.node->graft ? fs_list(&s, r->ino, &graft, &wait_list) : tree_seek(&s, NULL, &wait_list);
-	if (rc == -EAGAIN) {
+	if (is_not_yet(rc, wait_list)) {
 		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
 			core_unlock();

@@ -80,7 +80,7 @@ static bool try_open(struct request *r, struct pending *p)
 		rc = tree_resolve(r->ino, &s);
 	if (rc == 0)
 		rc = handle_open(&s, r->fi.flags, fuse_req_ctx(r->req)->pid, &o->handle, &wait_list);
-	if (rc == -EAGAIN) {
+	if (is_not_yet(rc, wait_list)) {
 		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
 			core_unlock();
@@ -202,7 +202,7 @@ static bool try_read(struct request *r, struct pending *p)
 	core_lock();
 	h = opened_of(&r->fi)->handle;
 	rc = handle_read(h, r->size < BULK_SIZE ? r->size : BULK_SIZE, (uint64_t)r->off, &served, &wait_list);
-	if (rc == -EAGAIN && !(r->fi.flags & O_NONBLOCK)) {
+	if (is_not_yet(rc, wait_list) && !(r->fi.flags & O_NONBLOCK)) {
 		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
 			core_unlock();
@@ -249,8 +249,7 @@ static bool try_write(struct request *r, struct pending *p)
 	core_lock();
 	h = opened_of(&r->fi)->handle;
 	n = handle_write(h, r->data, r->size, &wait_list);
-	/* Without a list it is what a verb says, and final. */
-	if (n == -EAGAIN && wait_list && !(r->fi.flags & O_NONBLOCK)) {
+	if (is_not_yet(n, wait_list) && !(r->fi.flags & O_NONBLOCK)) {
 		if (!wait_on(p, wait_list)) {
 			core_unlock();
 			return false;

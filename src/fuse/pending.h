@@ -6,10 +6,17 @@
 
 #include "base/list.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 struct pending;
+
+/* Whether an attempt is to wait: -EAGAIN without a list to wait on is an answer like any other. */
+static inline bool is_not_yet(ssize_t rc, const struct list *wait_list)
+{
+	return rc == -EAGAIN && wait_list;
+}
 
 /* What a request needs to be tried again; copied when it is parked. */
 struct request {

@@ -40,8 +40,10 @@ static bool must_wait(const struct place *at, const struct node *n, struct list 
 	if (!n->result || !at->sandbox)
 		return false;
 	in = at->kind == OBJECT_PROCESS ? &at->process->inbox : &at->sandbox->inbox;
+	if (!inbox_must_wait(in))
+		return false;
 	*ret_wait = &in->waiters;
-	return inbox_must_wait(in);
+	return true;
 }
 
 /* A question without an ear for the answer, or the other way round, is a mistake. */
@@ -138,7 +140,7 @@ int handle_open(const struct spot *s, int flags, int opener, struct handle **ret
 	    sandbox_asks_first(at.sandbox, ret_wait))
 		return -EAGAIN;
 	if (s->node->ask && access != O_WRONLY && (rc = s->node->ask(&at, ret_wait, &err))) {
-		if (rc != -EAGAIN)
+		if (!*ret_wait)
 			tree_keep_error(&at, &err);
 		return rc;
 	}

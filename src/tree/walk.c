@@ -196,7 +196,7 @@ int tree_seek(const struct spot *dir, const char *name, struct list **ret_wait)
 		return 0;
 	tree_place(dir, &at);
 	rc = c->seek(&at, name, ret_wait, &err);
-	if (rc && rc != -EAGAIN && rc != -ENOENT)
+	if (rc && !(rc == -EAGAIN && *ret_wait) && rc != -ENOENT)
 		tree_keep_error(&at, &err);
 	return rc;
 }

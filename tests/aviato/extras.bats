@@ -47,6 +47,20 @@ services_say() { # FILTER
 	same 1 "$(count ListSandboxTemplates)"
 }
 
+@test "runners: a failure of any code is an answer, also those by which the kernel, or the mount, would understand something else" {
+	# EAGAIN is no invitation to wait, and ENOSYS would have the kernel never ask for such a thing again.
+	fault '{"method": "ListAvailableRunners", "error": {"code": "aborted", "message": "not so fast"}}'
+	same EAGAIN "$(errno_of "open('$M/.ctl/runners')")"
+	grep -q '^ABORTED: cannot list the runners: not so fast' "$M/.ctl/error"
+	fault '{"method": "ListSandboxTemplates", "error": {"code": "unimplemented"}}'
+	same ENOTSUP "$(errno_of "open('$M/.ctl/templates')")"
+	grep -q '^UNIMPLEMENTED: ' "$M/.ctl/error"
+	fault '{"method": "ListSandboxes", "times": 2, "error": {"code": "aborted", "message": "too much"}}'
+	same EAGAIN "$(errno_of "os.listdir('$M/.ctl/sandboxes')")"
+	grep -q '^ABORTED: .*too much' "$M/.ctl/error"
+	same hi "$(inside 'echo hi')"
+}
+
 @test "runners: a failure is the open's, with its sentence; an open that waits is ended by a signal" {
 	fault '{"method": "ListAvailableRunners", "error": {"code": "permission_denied", "message": "not yours"}}'
 	fails 'Operation not permitted' cat "$M/.ctl/runners"

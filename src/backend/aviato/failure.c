@@ -72,7 +72,8 @@ static const struct {
     [RPC_FAILED_PRECONDITION] = {"FAILED_PRECONDITION", EBUSY},
     [RPC_ABORTED] = {"ABORTED", EAGAIN},
     [RPC_OUT_OF_RANGE] = {"OUT_OF_RANGE", ERANGE},
-    [RPC_UNIMPLEMENTED] = {"UNIMPLEMENTED", ENOSYS},
+    /* not ENOSYS: the kernel would never ask for that operation again, on any file of the mount */
+    [RPC_UNIMPLEMENTED] = {"UNIMPLEMENTED", EOPNOTSUPP},
     [RPC_INTERNAL] = {"INTERNAL", EIO},
     [RPC_UNAVAILABLE] = {"UNAVAILABLE", EHOSTUNREACH},
     [RPC_DATA_LOSS] = {"DATA_LOSS", EIO},
