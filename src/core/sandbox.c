@@ -10,12 +10,10 @@
 #include "core/waiter.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const state_names[SANDBOX_STATES] = {
@@ -197,55 +195,25 @@ static int make_main(struct sandbox *s, struct error *err)
 	return s->main ? 0 : error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
 }
 
+/* Where it could not be started: why. ENOENT would be taken as said of the name that is looked up in it. */
+static int end_errno(const struct sandbox *s)
+{
+	bool never_ran = s->state == SANDBOX_FAILED && !s->started && s->cause.code;
+
+	return never_ran && s->cause.code != ENOENT ? s->cause.code : ESHUTDOWN;
+}
+
 int sandbox_refuses_commands(struct sandbox *s, struct error *err)
 {
 	if (s->state < SANDBOX_TERMINATING && !s->torn_down && !the_mount.ending)
 		return reconnect_refuses(s, err);
 	if (s->cause.code)
-		return error_set(err, ESHUTDOWN, s->cause.reason, "the sandbox is %s: %s",
+		return error_set(err, end_errno(s), s->cause.reason, "the sandbox is %s: %s",
 				 state_names[s->state], s->cause.text);
 	return error_set(err, ESHUTDOWN, "SANDBOX_ENDED", "the sandbox is %s", state_names[s->state]);
 }
 
 /* --- Stopping --- */
-
-/* The agent cannot tell any more how far the output reaches: the files can. */
-static void measure_spools(struct sandbox *s, struct process *p)
-{
-	struct stat st;
-	char name[24];
-
-	for (int i = 0; i < STREAMS && s->spool_dir >= 0 && p->id; i++) {
-		spool_name(p->id, i, name);
-		if (fstatat(s->spool_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-			stream_grow(&p->streams[i], (uint64_t)st.st_size, false);
-	}
-}
-
-static void end_process(struct sandbox *s, struct process *p, const struct error *why)
-{
-	char failure[sizeof why->reason + sizeof why->text + 4];
-
-	if (process_ended(p) || p->state == PROCESS_NONE) {
-		for (int i = 0; i < STREAMS; i++)
-			if (!p->streams[i].ended)
-				stream_end(&p->streams[i], 0);
-		sink_close(&p->input);
-		core_wake(&p->enders);
-		core_wake(&p->inbox.waiters);
-		return;
-	}
-	measure_spools(s, p);
-	if (s->stopping) {
-		process_finish(p, PROCESS_CANCELED, 0, NULL);
-	} else if (p->sent) {
-		process_finish(p, PROCESS_LOST, 0, NULL);
-	} else {
-		snprintf(failure, sizeof failure, "%s: %s", why ? why->reason : "SANDBOX_ENDED",
-			 why ? why->text : "the sandbox ended before the command was started");
-		process_finish(p, PROCESS_FAILED, 0, failure);
-	}
-}
 
 /* Its files are gone, or out of our hands. */
 static void part_from_front(struct sandbox *s)
@@ -262,10 +230,10 @@ static void settle(struct sandbox *s, enum sandbox_state state, const struct err
 	struct object *child;
 
 	if (s->main)
-		end_process(s, s->main, why);
+		sandbox_end_process(s, s->main, why);
 	for (uint64_t after = 0; (child = object_next(&s->object, after));) {
 		after = child->serial;
-		end_process(s, (struct process *)child, why); /* may prune it, or others */
+		sandbox_end_process(s, (struct process *)child, why); /* may prune it, or others */
 	}
 	s->ended = time(NULL);
 	/* Later failures, such as of a late command, are not why. */

@@ -106,7 +106,7 @@ struct sandbox *sandbox_make_inner(struct function *f, const char *name, struct 
 /* rmdir: out of the tree at once; it is stopped and removed behind the scenes. */
 void sandbox_drop(struct sandbox *s);
 
-/* Starts it if it never was. 0 when it runs or will, or -ESHUTDOWN with the reason. */
+/* Starts it if it never was. 0 when it runs or will, or what sandbox_refuses_commands() says. */
 int sandbox_need(struct sandbox *s, struct error *err);
 /*
  * Whether an earlier mount may have given it commands that are not known yet: its agent is asked, and who is
@@ -117,7 +117,10 @@ bool sandbox_asks_first(struct sandbox *s, struct list **ret_wait);
 void sandbox_stop(struct sandbox *s, uint32_t grace_ms);
 #define STOP_GRACE_MS 2000
 
-/* -ESHUTDOWN with a sentence once it has ended or is ending, else 0. */
+/*
+ * 0, or a sentence: -ESHUTDOWN once it has ended or is ending, or the errno of what kept it from ever
+ * running; -ETIMEDOUT while it is out of reach.
+ */
 int sandbox_refuses_commands(struct sandbox *s, struct error *err);
 
 /* Keeps the failure for `error` here, in the session and in the mount. */
@@ -147,6 +150,8 @@ void sandbox_set_latest(struct sandbox *s, struct process *p);
 void sandbox_count_command(struct sandbox *s);
 /* Counts its end and prunes the oldest ended ones. */
 void sandbox_process_ended(struct sandbox *s, struct process *p);
+/* The sandbox has ended and this with it; `why`, if it was never started, or NULL. */
+void sandbox_end_process(struct sandbox *s, struct process *p, const struct error *why);
 
 /* --- The agent's side (core/link/link.c) --- */
 

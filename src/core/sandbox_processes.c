@@ -1,10 +1,14 @@
-/* A sandbox's processes: found by the agent's number, counted, pruned. */
+/* A sandbox's processes: found by the agent's number, counted, pruned, ended with it. */
 #include "core/mount.h"
 #include "core/sandbox.h"
 #include "core/session.h"
+#include "core/waiter.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define PROCESS_BUCKETS 64
 
@@ -116,5 +120,43 @@ void sandbox_process_ended(struct sandbox *s, struct process *p)
 	if ((p->numbered || p->passing) && p->object.listed) {
 		s->kept_ended++;
 		prune(s);
+	}
+}
+
+/* The agent cannot tell any more how far the output reaches: the files can. */
+static void measure_spools(struct sandbox *s, struct process *p)
+{
+	struct stat st;
+	char name[24];
+
+	for (int i = 0; i < STREAMS && s->spool_dir >= 0 && p->id; i++) {
+		spool_name(p->id, i, name);
+		if (fstatat(s->spool_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			stream_grow(&p->streams[i], (uint64_t)st.st_size, false);
+	}
+}
+
+void sandbox_end_process(struct sandbox *s, struct process *p, const struct error *why)
+{
+	char failure[sizeof why->reason + sizeof why->text + 4];
+
+	if (process_ended(p) || p->state == PROCESS_NONE) {
+		for (int i = 0; i < STREAMS; i++)
+			if (!p->streams[i].ended)
+				stream_end(&p->streams[i], 0);
+		sink_close(&p->input);
+		core_wake(&p->enders);
+		core_wake(&p->inbox.waiters);
+		return;
+	}
+	measure_spools(s, p);
+	if (s->stopping) {
+		process_finish(p, PROCESS_CANCELED, 0, NULL);
+	} else if (p->sent) {
+		process_finish(p, PROCESS_LOST, 0, NULL);
+	} else {
+		snprintf(failure, sizeof failure, "%s: %s", why ? why->reason : "SANDBOX_ENDED",
+			 why ? why->text : "the sandbox ended before the command was started");
+		process_finish(p, PROCESS_FAILED, 0, failure);
 	}
 }

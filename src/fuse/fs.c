@@ -84,7 +84,7 @@ static int sandbox_graft(struct sandbox *s, fuse_ino_t number, struct graft **re
 	int fd;
 
 	if (s->state >= SANDBOX_TERMINATING)
-		return -ESHUTDOWN;
+		return sandbox_refuses_commands(s, NULL);
 	if (s->state != SANDBOX_RUNNING)
 		return -EAGAIN;
 	if (!s->front) {
@@ -126,19 +126,26 @@ void fs_forget_early(const struct spot *s, struct graft **ret)
 
 int fs_need(const struct spot *s, struct list **ret_wait, struct error *err)
 {
+	struct sandbox *box = (struct sandbox *)s->object;
+	int rc;
+
 	if (s->object->kind == OBJECT_SNAPSHOT) {
 		*ret_wait = &((struct snapshot *)s->object)->waiters;
 		return 0;
 	}
-	*ret_wait = &((struct sandbox *)s->object)->startup;
-	return sandbox_need((struct sandbox *)s->object, err);
+	rc = sandbox_need(box, err);
+	if (rc == 0)
+		*ret_wait = &box->startup;
+	return rc;
 }
 
 int fs_list(const struct spot *s, fuse_ino_t number, struct graft **ret, struct list **ret_wait)
 {
+	struct sandbox *box = (struct sandbox *)s->object;
+
 	*ret = NULL;
 	if (s->object->kind == OBJECT_SANDBOX)
-		return ((struct sandbox *)s->object)->state >= SANDBOX_TERMINATING ? -ESHUTDOWN : 0;
+		return box->state >= SANDBOX_TERMINATING ? sandbox_refuses_commands(box, NULL) : 0;
 	*ret_wait = &((struct snapshot *)s->object)->waiters;
 	return fs_graft(s, number, ret);
 }

@@ -39,7 +39,7 @@ double spot_attribute_timeout(const struct spot *s);
 
 /*
  * The files behind fs/ of a running sandbox, or of a snapshot, with a reference; made at the first use. Core
- * lock held. -ESHUTDOWN when it has ended, -EAGAIN when it does not run yet, or is not ready yet.
+ * lock held. -EAGAIN when it does not run yet, or is not ready yet; when it has ended what its commands get.
  */
 int fs_graft(const struct spot *s, fuse_ino_t number, struct graft **ret);
 /*
@@ -47,11 +47,11 @@ int fs_graft(const struct spot *s, fuse_ino_t number, struct graft **ret);
  * command through this; or NULL. With a reference. Core lock held.
  */
 void fs_forget_early(const struct spot *s, struct graft **ret);
-/* Begins what must be for that; *ret_wait is where its end is heard of. Core lock held. */
+/* Begins what must be for that: 0, and *ret_wait is where its end is heard of. Core lock held. */
 int fs_need(const struct spot *s, struct list **ret_wait, struct error *err);
 /*
- * What is to be listed, which a sandbox is not started for: NULL is an empty directory. 0, -ESHUTDOWN, or
- * -EAGAIN: wait on *ret_wait. Core lock held.
+ * What is to be listed, which a sandbox is not started for: NULL is an empty directory. 0, what its commands
+ * get when it has ended, or -EAGAIN with *ret_wait to wait on. Core lock held.
  */
 int fs_list(const struct spot *s, fuse_ino_t number, struct graft **ret, struct list **ret_wait);
 

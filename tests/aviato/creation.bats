@@ -46,6 +46,54 @@ status_starts() {
 	same 0 "$(created)"
 }
 
+# cannot_start NAME ERRNO: a sandbox that the armed fault befalls says so wherever it is used.
+cannot_start() {
+	local box=$S/$1 errno=$2
+	mkdir "$box"
+	same "$errno" "$(errno_of "os.stat('$box/fs/etc')")" # it waits for the start
+	grep -qE '^[A-Z_]+: cannot .*, request [0-9a-f-]+$' "$box/error"
+	same "$errno" "$(errno_of "os.stat('$box/fs/etc')")" # and at once
+	same "$errno" "$(errno_of "os.open('$box/fs/new', os.O_CREAT | os.O_WRONLY)")"
+	same "$errno" "$(errno_of "os.listdir('$box/fs')")"
+	same "$errno" "$(commit "$box/cmd" true)"
+	same "$errno" "$(commit "$box/ctl" start)"
+	same "$errno" "$(errno_of "open('$box/bin/true')")"
+	same "$errno" "$(errno_of "os.mkdir('$box/proc/x')")"
+	grep -qE '^[A-Z_]+: the sandbox is failed: cannot .*, request [0-9a-f-]+$' "$box/error"
+	same hi "$(inside 'echo hi')"
+}
+
+@test "a sandbox that cannot be made: fs/, cmd, ctl and bin/ give the errno of that, whatever it was, and the sentence" {
+	local n=0 pair
+	for pair in '"code": "resource_exhausted"=ENOSPC' '"reason": "RUNNER_CAPACITY_EXHAUSTED"=ENOSPC' \
+		'"code": "resource_exhausted", "reason": "FULL", "domain": "example.com"=ENOSPC' \
+		'"reason": "FSS_QUOTA_EXCEEDED"=EDQUOT' '"reason": "RUNNER_OVERLOADED"=EAGAIN' '"code": "aborted"=EAGAIN' \
+		'"reason": "PLACEMENT_REJECTED"=EBUSY' '"reason": "NO_SUITABLE_RUNNER"=ENODEV' '"reason": "RESOURCE_CEILING_EXCEEDED"=ENOMEM' \
+		'"reason": "SECRET_STORE_NOT_PROVISIONED"=ENOKEY' '"code": "permission_denied"=EPERM' '"code": "invalid_argument"=EINVAL' \
+		'"code": "unimplemented"=ENOTSUP' '"code": "internal"=EIO'; do
+		n=$((n + 1))
+		fault '{"method": "CreateSandbox", "error": {'"${pair%=*}"', "message": "no"}}'
+		cannot_start "n$n" "${pair##*=}"
+	done
+}
+
+@test "a sandbox that cannot be reached: the same, and a file is not said to be missing where the sandbox is" {
+	same hi "$(inside 'echo hi')"
+	fault '{"method": "WriteFile", "times": 0, "error": {"code": "permission_denied", "message": "no"}}'
+	cannot_start send EPERM
+	no_faults
+	fault '{"method": "CreateSandbox", "error": {"code": "not_found", "message": "no"}}'
+	mkdir "$S/gone"
+	same ESHUTDOWN "$(errno_of "os.stat('$S/gone/fs/etc')")"
+	same ESHUTDOWN "$(errno_of "os.open('$S/gone/fs/new', os.O_CREAT | os.O_WRONLY)")"
+	same ESHUTDOWN "$(commit "$S/gone/cmd" true)"
+	# One that ran has ended, however that came about.
+	put "$B/ctl" 'stop 0'
+	eventually 30 state_is terminated
+	same ESHUTDOWN "$(errno_of "os.stat('$B/fs/etc')")"
+	same ESHUTDOWN "$(commit "$B/cmd" true)"
+}
+
 @test "placement: the other kind of place is tried once, for the reasons that are about places, without the runners" {
 	local reason n=0
 	for reason in RUNNER_CAPACITY_EXHAUSTED PLACEMENT_REJECTED PLACEMENT_CONSTRAINT_UNSATISFIED NO_SUITABLE_RUNNER RUNNER_OVERLOADED \

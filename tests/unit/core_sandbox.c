@@ -123,10 +123,10 @@ static void test_backend_cannot_start_it(void **state)
 	assert_status(fake_process(s, "1"), "failed IMAGE_BROKEN: the image is broken");
 	assert_status(fake_process(s, "2"), "failed IMAGE_BROKEN: the image is broken");
 	assert_int_equal(read_end(s->latest), -EIO);
-	assert_int_equal(fake_submit(s, NULL, "three"), -ESHUTDOWN);
-	assert_int_equal(sandbox_need(s, &err), -ESHUTDOWN);
+	assert_int_equal(fake_submit(s, NULL, "three"), -EIO);
+	assert_int_equal(sandbox_need(s, &err), -EIO);
 	assert_string_equal(err.text, "the sandbox is failed: the image is broken");
-	assert_int_equal(fake_submit(s, NULL, "four"), -ESHUTDOWN);
+	assert_int_equal(fake_submit(s, NULL, "four"), -EIO);
 	assert_string_equal(s->error.text, "the sandbox is failed: the image is broken");
 	assert_int_equal(s->object.child_count, 2);
 	assert_int_equal(the_mount.totals.start_failures, failures + 1);
@@ -144,7 +144,23 @@ static void test_settings_that_are_refused_at_start(void **state)
 	assert_int_equal(s->state, SANDBOX_FAILED);
 	assert_status(fake_process(s, "1"), "failed OBJECTION: not today");
 	assert_null(fake_of(s));
-	assert_int_equal(fake_submit(s, NULL, "two"), -ESHUTDOWN);
+	assert_int_equal(fake_submit(s, NULL, "two"), -EINVAL);
+}
+
+/* ENOENT would be said of the name that is looked up in it. */
+static void test_backend_knows_no_such_thing(void **state)
+{
+	const struct error why = {ENOENT, "NOT_FOUND", "there is no such secret"};
+	struct sandbox *s = fake_sandbox("lacking");
+	struct error err;
+
+	(void)state;
+	assert_int_equal(fake_submit(s, NULL, "one"), 0);
+	core_lock();
+	sandbox_ended(s, END_FAILED, &why);
+	core_unlock();
+	assert_int_equal(sandbox_need(s, &err), -ESHUTDOWN);
+	assert_string_equal(err.reason, "NOT_FOUND");
 }
 
 static void test_agent_dies(void **state)
@@ -370,6 +386,7 @@ int main(void)
 	    cmocka_unit_test(test_outcomes),
 	    cmocka_unit_test(test_backend_cannot_start_it),
 	    cmocka_unit_test(test_settings_that_are_refused_at_start),
+	    cmocka_unit_test(test_backend_knows_no_such_thing),
 	    cmocka_unit_test(test_agent_dies),
 	    cmocka_unit_test(test_agent_hangs_up),
 	    cmocka_unit_test(test_stop_cancels),

@@ -281,9 +281,7 @@ static void came(void *owner, const cJSON *answer, const struct rpc_status *stat
 		spill(i);
 	} else {
 		note_failure(i, status);
-		failure_set(&why, status, "create the sandbox");
-		if (status->code == RPC_RESOURCE_EXHAUSTED && !status->reason[0])
-			why.code = ENOSPC;
+		failure_set_start(&why, status, "create the sandbox");
 		fail(i, &why);
 	}
 }

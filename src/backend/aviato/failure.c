@@ -115,6 +115,16 @@ int failure_set(struct error *err, const struct rpc_status *s, const char *what)
 			 s->request_id);
 }
 
+int failure_set_start(struct error *err, const struct rpc_status *s, const char *what)
+{
+	bool told = s->trusted && code_of_reason(s->reason);
+
+	failure_set(err, s, what);
+	if (!told && s->code == RPC_RESOURCE_EXHAUSTED)
+		err->code = ENOSPC;
+	return -err->code;
+}
+
 bool failure_is_passing(const struct rpc_status *s)
 {
 	if (s->transport == EPROTO || (s->trusted && strcmp(s->reason, "CWSANDBOX_COMMAND_TIMEOUT") == 0))

@@ -8,6 +8,8 @@
 
 /* Fills `err`; returns -errno. `what` says what was tried: "create the sandbox". */
 int failure_set(struct error *err, const struct rpc_status *status, const char *what);
+/* The same of what a sandbox needs to come up: that there is no room for it will not pass by waiting. */
+int failure_set_start(struct error *err, const struct rpc_status *status, const char *what);
 
 /* Whether the same call may do better in a moment, for calls that can be repeated without harm. */
 bool failure_is_passing(const struct rpc_status *status);

@@ -19,17 +19,22 @@
 
 static void open_pipe(struct remote *i);
 
+static void give_up_for(struct remote *i, const struct error *why)
+{
+	if (i->is_search)
+		search_settled(i, false);
+	else if (i->was_reached)
+		remote_unreachable(i, why);
+	else
+		remote_end(i, END_FAILED, why);
+}
+
 static void give_up(struct remote *i, int code, const char *reason, const char *text)
 {
 	struct error why;
 
 	error_set(&why, code, reason, "the agent in the sandbox cannot be reached: %s", text);
-	if (i->is_search)
-		search_settled(i, false);
-	else if (i->was_reached)
-		remote_unreachable(i, &why);
-	else
-		remote_end(i, END_FAILED, &why);
+	give_up_for(i, &why);
 }
 
 static void try_again(void *arg)
@@ -67,11 +72,11 @@ static void sent(void *owner, const cJSON *answer, const struct rpc_status *stat
 	} else if (failure_is_not_running(status) && !i->is_search) {
 		remote_look(i, PHASE_LOOKING);
 	} else if (strncmp(status->reason, "CWSANDBOX_FILE_", 15) == 0) {
-		failure_set(&why, status, "send the agent");
+		failure_set_start(&why, status, "send the agent");
 		cannot_be_put(i, why.code, why.text);
 	} else {
-		failure_set(&why, status, "send the agent");
-		give_up(i, why.code, why.reason, why.text);
+		failure_set_start(&why, status, "send the agent");
+		give_up_for(i, &why);
 	}
 }
 
@@ -117,8 +122,8 @@ static void call_failed(struct remote *i, const struct rpc_status *status)
 	} else if (failure_is_passing(status) && !i->was_reached && request_clock_ms() < i->reach_until) {
 		open_later(i);
 	} else {
-		failure_set(&why, status, "reach the agent");
-		give_up(i, why.code, why.reason, status->message);
+		failure_set_start(&why, status, "reach the agent");
+		give_up_for(i, &why);
 	}
 }
 

@@ -233,7 +233,7 @@ static void looked(void *owner, const cJSON *answer, const struct rpc_status *st
 	} else if (i->phase == PHASE_RUNNING && !failure_is_gone(status)) {
 		remote_watch_later(i);
 	} else {
-		failure_set(&why, status, "look the sandbox up");
+		failure_set_start(&why, status, "look the sandbox up");
 		if (failure_is_gone(status) || !i->was_reached)
 			remote_end(i, END_FAILED, &why);
 		else
