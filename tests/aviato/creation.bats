@@ -219,6 +219,7 @@ cannot_start() {
 		mkdir "$S/x"
 		put "$S/x/cmd" 'trap "echo bye; echo err >&2; exit 5" TERM; echo ready; while :; do sleep 0.02; done'
 		same ready "$(timeout 30 head -n 1 "$S/x/stdout")"
+		rm -f "$T/said" # or the wait below may see that of the round before
 		timeout 60 cat "$S/x/stdout" >"$T/said" &
 		eventually 20 grep -q ready "$T/said" # it has opened the file
 		timeout 60 sh -c "$end" >/dev/null

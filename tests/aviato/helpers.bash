@@ -31,7 +31,7 @@ gateway_up() {
 	# Its own files go with it.
 	GATEWAY_SETTINGS=${GATEWAY_SETTINGS:-{\}} "$ROOT/tests/gateway/gateway" --ready-file "$T/ready" >"$T/gateway.log" 2>&1 3>&- 4>&- &
 	GATEWAY_PID=$!
-	eventually 30 test -s "$T/ready" || {
+	eventually 30 gateway_settled && [ -s "$T/ready" ] || {
 		cat "$T/gateway.log"
 		return 1
 	}
@@ -39,6 +39,11 @@ gateway_up() {
 	CONTROL=$(jq -r .control "$T/ready")
 	export CWSANDBOX_API_KEY=test-token
 	unset CWSANDBOX_BASE_URL AVIATO_BASE_URL AVIATO_API_KEY WANDB_API_KEY
+}
+
+# It is ready, or will never be.
+gateway_settled() {
+	[ -s "$T/ready" ] || ! kill -0 "$GATEWAY_PID" 2>/dev/null
 }
 
 gateway_down() {
