@@ -57,6 +57,7 @@ enum file_op {
 	FILE_READDIR,	 /* [handle offset length depth]; `offset` is a position, `length` the most bytes
 			    wanted -> attr (the directory's) flag (no more follow) list of entries */
 	FILE_RELEASE,	 /* [handles] -> nothing. Only of handles on which no request is unanswered */
+	FILE_TMPFILE,	 /* [handle fresh fresh_file bits mode]; `handle` is the directory -> attr */
 	FILE_OPS
 };
 
@@ -75,7 +76,7 @@ enum file_op {
 #define FILE_TEXT_BYTES	  4095u	     /* of a symlink */
 #define FILE_LINK_RAW	  UINT32_MAX /* as `depth`: the text as it is stored */
 
-/* struct file_request.bits of OPEN and CREATE: as O_*, which differ between machines. */
+/* struct file_request.bits of OPEN, CREATE and TMPFILE: as O_*, which differ between machines. */
 #define FILE_OPEN_READ	  1u
 #define FILE_OPEN_WRITE	  2u
 #define FILE_OPEN_APPEND  4u

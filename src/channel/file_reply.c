@@ -48,6 +48,7 @@ static const uint8_t shapes[FILE_OPS][FIELDS_MAX] = {
     [FILE_LSEEK] = {VALUE},
     [FILE_COPY_RANGE] = {ATTR, VALUE},
     [FILE_READDIR] = {ATTR, FLAG, ENTRIES},
+    [FILE_TMPFILE] = {ATTR},
 };
 
 /* --- Attributes --- */

@@ -62,6 +62,7 @@ static const uint8_t shapes[FILE_OPS][FIELDS_MAX] = {
     [FILE_COPY_RANGE] = {HANDLE, OFFSET, OTHER, OTHER_OFFSET, LENGTH},
     [FILE_READDIR] = {HANDLE, OFFSET, LENGTH, DEPTH},
     [FILE_RELEASE] = {HANDLES},
+    [FILE_TMPFILE] = {HANDLE, FRESH, FRESH_FILE, BITS, MODE},
 };
 
 /* --- Judging: the same for the side that writes and the side that reads --- */
@@ -94,7 +95,7 @@ static bool field_good(const struct file_request *q, enum field field)
 	case HANDLES:
 		return q->handle_count >= 1 && q->handle_count <= FILE_HANDLES_LIST;
 	case FRESH:
-		return q->fresh != FILE_ROOT;
+		return q->fresh != FILE_ROOT && (q->op != FILE_TMPFILE || q->fresh != FILE_NO_HANDLE);
 	case FRESH_FILE:
 		return q->fresh_file != FILE_ROOT && q->fresh_file != FILE_NO_HANDLE;
 	case OFFSET:

@@ -164,7 +164,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	int err;
 	struct graft_node *node = file_node(parent, &held, &err);
 
-	if ((fi->flags & O_TMPFILE) == O_TMPFILE && (!node || graft_is_far(node)))
+	if ((fi->flags & O_TMPFILE) == O_TMPFILE && !node)
 		fuse_reply_err(req, EOPNOTSUPP);
 	else if (node)
 		fs_op(create, node)(req, node, name, mode, fi);

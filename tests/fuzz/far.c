@@ -189,7 +189,9 @@ static void ask_name(uint8_t what, uint64_t dir)
 		if (opening >= 8 || !room_to_open())
 			break;
 		opening++;
-		ask(FUSE_CREATE, dir, 0, &(struct fuse_create_in){.flags = O_RDWR | O_CREAT, .mode = 0644},
+		ask(FUSE_CREATE, dir, 0,
+		    &(struct fuse_create_in){.flags = O_RDWR | (byte() & 1 ? O_TMPFILE : O_CREAT),
+					     .mode = 0644},
 		    sizeof(struct fuse_create_in), at, NULL, 0);
 		break;
 	default:

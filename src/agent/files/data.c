@@ -82,45 +82,76 @@ int tell_open(struct file_work *w)
 	return files_stat(h->fd, &w->reply.attr);
 }
 
+/* Modes come with the umask of whoever asked already applied; ours is for the commands. */
+static int keep_made(struct file_work *w, int fd, mode_t mask)
+{
+	umask(mask);
+	w->made = fd;
+	return fd < 0 ? fd : 0;
+}
+
 int act_create(struct file_work *w)
 {
 	const struct file_request *q = w->q;
 	mode_t mask = umask(0);
 
-	w->made = files_create(w->handle->fd, q->name, file_open_flags(q->bits), q->mode);
-	umask(mask);
-	return w->made < 0 ? w->made : 0;
+	return keep_made(w, files_create(w->handle->fd, q->name, file_open_flags(q->bits), q->mode), mask);
 }
 
-int tell_created(struct file_work *w)
+int act_tmpfile(struct file_work *w)
 {
 	const struct file_request *q = w->q;
-	struct known_file *file, *node;
-	/* By the descriptor: the name may be another's by now. */
-	int path = q->fresh == FILE_NO_HANDLE ? -1 : open(files_self(w->made).path, O_PATH | O_CLOEXEC), rc;
+	mode_t mask = umask(0);
 
-	if (path < 0 && q->fresh != FILE_NO_HANDLE)
+	return keep_made(w, files_tmpfile(w->handle->fd, file_open_flags(q->bits), q->mode), mask);
+}
+
+/* Handles of what was made: of the open file, and of the file itself if one is wanted. */
+static int add_made(struct file_work *w, struct known_file **ret_file, struct known_file **ret_node)
+{
+	/* By the descriptor: the name, if it has one, may be another's by now. */
+	int path = w->q->fresh == FILE_NO_HANDLE ? -1 : open(files_self(w->made).path, O_PATH | O_CLOEXEC),
+	    rc;
+
+	*ret_node = NULL;
+	if (path < 0 && w->q->fresh != FILE_NO_HANDLE)
 		return -errno;
-	rc = add_open(w, w->made, &file);
+	rc = add_open(w, w->made, ret_file);
 	w->made = -1;
 	if (rc) {
 		if (path >= 0)
 			close(path);
 		return rc;
 	}
-	file_handle_place(file, q->handle, q->name);
-	if (path >= 0) {
-		rc = file_handle_add(w->files, q->fresh, path, &node);
-		if (!rc)
-			file_handle_place(node, q->handle, q->name);
-	}
+	rc = path < 0 ? 0 : file_handle_add(w->files, w->q->fresh, path, ret_node);
 	if (!rc)
-		rc = files_stat(file->fd, &w->reply.attr);
-	if (!rc)
-		rc = tell_parent(w);
+		rc = files_stat((*ret_file)->fd, &w->reply.attr);
+	if (rc)
+		file_handle_drop(w->files, *ret_file);
+	return rc;
+}
+
+int tell_created(struct file_work *w)
+{
+	struct known_file *file, *node;
+	int rc = add_made(w, &file, &node);
+
+	if (rc)
+		return rc;
+	file_handle_place(file, w->q->handle, w->q->name);
+	if (node)
+		file_handle_place(node, w->q->handle, w->q->name);
+	rc = tell_parent(w);
 	if (rc)
 		file_handle_drop(w->files, file);
 	return rc;
+}
+
+int tell_tmpfile(struct file_work *w)
+{
+	struct known_file *file, *node;
+
+	return add_made(w, &file, &node);
 }
 
 int act_opendir(struct file_work *w)

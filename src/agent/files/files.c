@@ -44,6 +44,7 @@ const struct file_operation file_operations[FILE_OPS] = {
     [FILE_COPY_RANGE] = {act_copy, tell_attr, false},
     [FILE_READDIR] = {NULL, tell_entries, true},
     [FILE_RELEASE] = {act_release, NULL, false},
+    [FILE_TMPFILE] = {act_tmpfile, tell_tmpfile, false},
 };
 
 /* --- Life --- */
@@ -203,7 +204,8 @@ static void keep_answer(struct file_work *w)
 	struct file_done *d = done_at(w->files, w->q->sequence);
 
 	*d = (struct file_done){.sequence = w->q->sequence, .error = w->reply.error};
-	if (w->q->op == FILE_CREATE || w->q->op == FILE_OPEN || w->q->op == FILE_OPENDIR)
+	if (w->q->op == FILE_CREATE || w->q->op == FILE_TMPFILE || w->q->op == FILE_OPEN ||
+	    w->q->op == FILE_OPENDIR)
 		d->fresh_file = w->q->fresh_file;
 	d->fresh = w->q->op == FILE_OPEN || w->q->op == FILE_OPENDIR ? 0 : w->q->fresh;
 	d->again =

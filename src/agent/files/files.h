@@ -132,8 +132,8 @@ file_step tell_lookup, tell_readlink, act_mknod, act_mkdir, act_symlink, act_lin
     act_rmdir, tell_parent, act_rename, tell_renamed;
 file_step tell_attrs, tell_access, tell_statfs, tell_xattr, tell_xattrs, act_setattr, act_setxattr,
     act_removexattr, tell_attr;
-file_step act_open, tell_open, act_create, tell_created, act_opendir, tell_read, act_write, act_fsync,
-    act_fallocate, tell_seek, act_copy, act_release;
+file_step act_open, tell_open, act_create, tell_created, act_tmpfile, tell_tmpfile, act_opendir, tell_read,
+    act_write, act_fsync, act_fallocate, tell_seek, act_copy, act_release;
 file_step tell_entries;
 
 /* What a symlink says, for q->depth, into w->text and the reply. `dir`: the directory it is in. */

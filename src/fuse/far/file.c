@@ -199,7 +199,39 @@ void far_open(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi
 
 /* --- Creating --- */
 
-/* `op->node` is the directory. */
+/* `op->node` is the directory, `name` NULL for a file without one. The node of what was made, or NULL. */
+static struct far_node *node_made(struct far_op *op, const char *name, const struct file_reply *reply)
+{
+	struct far_node *n;
+
+	if (!op->req || far_fill_entry(op->node, name, &reply->attr, &op->entry))
+		return NULL;
+	n = graft_node(op->entry.ino)->far;
+	op->opened = file_new(n, op->number, &op->fi);
+	return op->opened ? n : NULL;
+}
+
+static int not_made(struct far_op *op, const struct file_reply *reply)
+{
+	if (reply && !reply->error) {
+		far_release_handle(op->far, op->number);
+		far_release_handle(op->far, op->number - 1);
+	}
+	far_op_finish(op, op->error);
+	return 0;
+}
+
+static void take_handles(struct far_op *op, struct far_node *n)
+{
+	op->fi.fh = (uintptr_t)op->opened | FAR_BIT;
+	if (n->has_handle) /* it was there, and known */
+		far_release_handle(op->far, op->number - 1);
+	else
+		n->handle = op->number - 1;
+	n->has_handle = true;
+	far_drop_data(n);
+}
+
 static int on_create(struct far_op *op, struct file_reply *reply)
 {
 	struct far_node *n = NULL;
@@ -209,28 +241,13 @@ static int on_create(struct far_op *op, struct file_reply *reply)
 	if (!op->error) {
 		far_learn(op->node, op->name, reply);
 		far_learn_parent(op->node, &reply->parent);
-		if (op->req && far_fill_entry(op->node, op->name, &reply->attr, &op->entry) == 0)
-			n = graft_node(op->entry.ino)->far;
-		if (n)
-			op->opened = file_new(n, op->number, &op->fi);
-		if (!op->opened)
+		n = node_made(op, op->name, reply);
+		if (!n)
 			op->error = op->req ? -ENOMEM : -EINTR;
 	}
-	if (op->error) {
-		if (reply && !reply->error) {
-			far_release_handle(op->far, op->number);
-			far_release_handle(op->far, op->number - 1);
-		}
-		far_op_finish(op, op->error);
-		return 0;
-	}
-	op->fi.fh = (uintptr_t)op->opened | FAR_BIT;
-	if (n->has_handle) /* it was there, and known */
-		far_release_handle(op->far, op->number - 1);
-	else
-		n->handle = op->number - 1;
-	n->has_handle = true;
-	far_drop_data(n);
+	if (op->error)
+		return not_made(op, reply);
+	take_handles(op, n);
 	/* Made by the agent's user just now: nobody can forbid that user what an owner may. */
 	n->ours = reply->attr.st_size == 0 && reply->attr.st_nlink == 1 && op->flags;
 	n->incapable = n->ours && op->node->watch;
@@ -242,11 +259,30 @@ static int on_create(struct far_op *op, struct file_reply *reply)
 	return 0;
 }
 
+/* Only who has it open knows of it: pages the kernel keeps are true until it gets a name. */
+static int on_tmpfile(struct far_op *op, struct file_reply *reply)
+{
+	struct far_node *n = NULL;
+
+	if (!op->error && !S_ISREG(reply->attr.st_mode))
+		op->error = -ESTALE;
+	if (!op->error && !(n = node_made(op, NULL, reply)))
+		op->error = op->req ? -ENOMEM : -EINTR;
+	if (op->error)
+		return not_made(op, reply);
+	take_handles(op, n);
+	n->ours = reply->attr.st_size == 0;
+	set_modes(op->opened, &op->fi, &reply->attr);
+	far_op_finish(op, 0);
+	return 0;
+}
+
 void far_create(fuse_req_t req, struct graft_node *node, const char *name, mode_t mode,
 		struct fuse_file_info *fi)
 {
-	struct file_request q = {.op = FILE_CREATE,
-				 .flags = FILE_WATCH,
+	bool named = (fi->flags & O_TMPFILE) != O_TMPFILE;
+	struct file_request q = {.op = named ? FILE_CREATE : FILE_TMPFILE,
+				 .flags = named ? FILE_WATCH : 0,
 				 .depth = FILE_LINK_RAW,
 				 .bits = file_open_bits(fi->flags),
 				 .mode = mode & 07777};
@@ -270,7 +306,7 @@ void far_create(fuse_req_t req, struct graft_node *node, const char *name, mode_
 	q.handle = op->node->handle;
 	q.fresh = far_new_handle(op->far);
 	op->number = q.fresh_file = far_new_handle(op->far);
-	op->answered = on_create;
+	op->answered = named ? on_create : on_tmpfile;
 	op->reply = reply_create;
 	op->undo = undo_open;
 	far_op_call(op, &q);

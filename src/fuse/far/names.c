@@ -88,7 +88,7 @@ int far_fill_entry(struct far_node *dir, const char *name, const struct stat *st
 		n->allowed = 0;
 	if (n->given == n->done && !(n->watch && n->has_attr))
 		n->attr = *st;
-	e = dir->dir ? far_entry_find(dir->dir, name) : NULL;
+	e = name && dir->dir ? far_entry_find(dir->dir, name) : NULL;
 	if (e && e->what == FAR_PRESENT && n->entry != e) {
 		if (n->entry)
 			n->entry->node = NULL;

@@ -23,7 +23,8 @@ bool far_reply_entry(struct far_op *op);
 /* The node of an entry that may be believed, and what the kernel is told: 0, -ENOMEM, -EAGAIN (see above). */
 int far_entry_param(struct far_node *dir, struct far_entry *e, struct fuse_entry_param *ret);
 
-/* The node of what is `name` in `dir`, and what the kernel is told of it; `st` as shown, but for st_ino. */
+/* The node of what is `name` in `dir` (NULL: a file that has no name), and what the kernel is told of it;
+ * `st` as shown, but for st_ino. */
 int far_fill_entry(struct far_node *dir, const char *name, const struct stat *st,
 		   struct fuse_entry_param *ret);
 

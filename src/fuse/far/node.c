@@ -208,7 +208,7 @@ struct far_node *far_node_get(struct far_node *dir, const char *name, const stru
 	if (!node->far)
 		node->far = node_new(dir, node, st);
 	n = node->far;
-	if (n)
+	if (n && name)
 		far_node_place(n, dir, name);
 	/* Without memory the node has no files behind it; the kernel was not told of it. */
 	return n;

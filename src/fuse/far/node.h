@@ -40,7 +40,7 @@ struct far_node {
 	struct far *far;
 	struct graft_node *node; /* NULL once the kernel has forgotten it */
 	unsigned int refs;
-	struct far_node *place; /* the directory, with a reference; NULL for the root */
+	struct far_node *place; /* the directory, with a reference; NULL for the root, and without a name */
 	unsigned int children;	/* whose place it is: so many of `refs` */
 	char *name;
 	dev_t dev;
@@ -85,8 +85,8 @@ static inline struct far_node *far_node(const struct graft_node *node)
 void far_node_gone(void *node_far);
 
 /*
- * The node of what is `name` in `dir`, one more lookup counted; NULL without memory. To be called only
- * while a request of the kernel's holds `dir`.
+ * The node of what is `name` in `dir` (NULL: a file that has no name), one more lookup counted; NULL without
+ * memory. To be called only while a request of the kernel's holds `dir`.
  */
 struct far_node *far_node_get(struct far_node *dir, const char *name, const struct stat *st);
 /* It was seen under this name, or moved there. */
