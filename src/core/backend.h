@@ -164,6 +164,12 @@ enum sandbox_end {
 /* A step on the way up worth showing in `state`: creating. */
 void sandbox_creating(struct sandbox *s);
 
+/*
+ * The service has suspended a running one, or lets it go on. Its pipe may be silent meanwhile, or break:
+ * reconnect() then ends in sandbox_unreachable() as ever.
+ */
+void sandbox_paused(struct sandbox *s, bool paused);
+
 /* When it was started, as the backend tells the next mount; before sandbox_connected(). */
 void sandbox_tell_start(struct sandbox *s, time_t when);
 

@@ -357,6 +357,17 @@ void sandbox_creating(struct sandbox *s)
 		sandbox_set_state(s, SANDBOX_CREATING);
 }
 
+void sandbox_paused(struct sandbox *s, bool paused)
+{
+	if (s->state == (paused ? SANDBOX_RUNNING : SANDBOX_PAUSED))
+		sandbox_set_state(s, paused ? SANDBOX_PAUSED : SANDBOX_RUNNING);
+}
+
+bool sandbox_runs(const struct sandbox *s)
+{
+	return s->state == SANDBOX_RUNNING || s->state == SANDBOX_PAUSED;
+}
+
 void sandbox_stop_failed(struct sandbox *s, const struct error *why)
 {
 	sandbox_set_error(s, why);
@@ -407,6 +418,7 @@ void sandbox_ready(struct sandbox *s)
 		stats_started(s);
 		sandbox_set_state(s, SANDBOX_RUNNING);
 	}
+	sandbox_paused(s, false); /* it answers, whatever was said of it */
 	reconnect_done(s);
 	s->unasked = false;
 	if (s->main)

@@ -106,6 +106,9 @@ struct sandbox *sandbox_make_inner(struct function *f, const char *name, struct 
 /* rmdir: out of the tree at once; it is stopped and removed behind the scenes. */
 void sandbox_drop(struct sandbox *s);
 
+/* Its agent can be asked for things; a paused one answers when it goes on. */
+bool sandbox_runs(const struct sandbox *s);
+
 /* Starts it if it never was. 0 when it runs or will, or what sandbox_refuses_commands() says. */
 int sandbox_need(struct sandbox *s, struct error *err);
 /*

@@ -85,7 +85,7 @@ static int sandbox_graft(struct sandbox *s, fuse_ino_t number, struct graft **re
 
 	if (s->state >= SANDBOX_TERMINATING)
 		return sandbox_refuses_commands(s, NULL);
-	if (s->state != SANDBOX_RUNNING)
+	if (!sandbox_runs(s))
 		return -EAGAIN;
 	if (!s->front) {
 		s->front =

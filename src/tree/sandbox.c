@@ -14,7 +14,7 @@ static int state_show(const struct place *at, struct buf *out)
 	char text[32];
 	struct tm tm;
 
-	if (!since)
+	if (!since || at->sandbox->state == SANDBOX_PAUSED)
 		return buf_printf(out, "%s\n", sandbox_state_name(at->sandbox->state));
 	gmtime_r(&since, &tm);
 	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);

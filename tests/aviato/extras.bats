@@ -23,6 +23,15 @@ services_say() { # FILTER
 	same '{}' "$(control counts)"
 }
 
+@test "services: an address that is not there yet is pending, and comes without a look at anything" {
+	control settings '{"serviceUrlMs": 600000}' >/dev/null
+	put "$B/config/spec" '{"services": [{"port": 8080, "visibility": "VISIBILITY_PUBLIC"}, {"port": 9}]}'
+	same hi "$(inside 'echo hi')"
+	services_say '. == [{"port": 8080, "visibility": "public", "pending": true}, {"port": 9}]'
+	control settings '{"serviceUrlMs": 0}' >/dev/null
+	eventually 30 services_say '.[0] | (.url | startswith("http")) and (has("pending") | not)'
+}
+
 @test "services: the address works, and another mount knows it from the list" {
 	put "$B/config/image" python:3.11
 	put "$B/config/command" 'mkdir -p /tmp/www && cd /tmp/www && echo served > index.html && exec python3 -m http.server 8080'

@@ -246,6 +246,33 @@ static void test_stop_cancels(void **state)
 	assert_int_equal(f->stops, 1);
 }
 
+/* What the service says of it: a command is given to it all the same. */
+static void test_paused(void **state)
+{
+	struct sandbox *s = fake_sandbox("early");
+	struct start start;
+
+	(void)state;
+	sandbox_paused(s, true);
+	assert_int_equal(s->state, SANDBOX_UNSTARTED);
+	s = fake_running("paused", -1);
+	sandbox_paused(s, false);
+	assert_int_equal(s->state, SANDBOX_RUNNING);
+	sandbox_paused(s, true);
+	assert_int_equal(s->state, SANDBOX_PAUSED);
+	assert_int_equal(fake_submit(s, NULL, "date"), 0);
+	assert_said_start(fake_of(s), 2, &start);
+	start_free(&start);
+	sandbox_paused(s, false);
+	assert_int_equal(s->state, SANDBOX_RUNNING);
+	sandbox_paused(s, true);
+	sandbox_stop(s, 0);
+	sandbox_paused(s, false);
+	assert_int_equal(s->state, SANDBOX_TERMINATING);
+	sandbox_ended(s, END_TERMINATED, NULL);
+	assert_int_equal(s->state, SANDBOX_TERMINATED);
+}
+
 static void test_stop_before_start(void **state)
 {
 	struct sandbox *s = fake_sandbox("never");
@@ -390,6 +417,7 @@ int main(void)
 	    cmocka_unit_test(test_agent_dies),
 	    cmocka_unit_test(test_agent_hangs_up),
 	    cmocka_unit_test(test_stop_cancels),
+	    cmocka_unit_test(test_paused),
 	    cmocka_unit_test(test_stop_before_start),
 	    cmocka_unit_test(test_settings_are_fixed_at_start),
 	    cmocka_unit_test(test_drop_while_running),

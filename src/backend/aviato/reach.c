@@ -25,6 +25,8 @@ static void give_up_for(struct remote *i, const struct error *why)
 		search_settled(i, false);
 	else if (i->was_reached)
 		remote_unreachable(i, why);
+	else if (i->paused)
+		remote_look(i, PHASE_STARTING);
 	else
 		remote_end(i, END_FAILED, why);
 }
@@ -60,6 +62,13 @@ static void cannot_be_put(struct remote *i, int code, const char *text)
 		remote_use_api(i, text);
 }
 
+/* The service says that it does not run: what does it say of the sandbox? */
+static void look_why(struct remote *i)
+{
+	i->refused = true;
+	remote_look(i, i->was_reached ? PHASE_LOOKING : PHASE_STARTING);
+}
+
 /* --- Sending it --- */
 
 static void sent(void *owner, const cJSON *answer, const struct rpc_status *status)
@@ -70,7 +79,8 @@ static void sent(void *owner, const cJSON *answer, const struct rpc_status *stat
 	if (answer) {
 		open_pipe(i);
 	} else if (failure_is_not_running(status) && !i->is_search) {
-		remote_look(i, PHASE_LOOKING);
+		i->sent--; /* it was not */
+		look_why(i);
 	} else if (strncmp(status->reason, "CWSANDBOX_FILE_", 15) == 0) {
 		failure_set_start(&why, status, "send the agent");
 		cannot_be_put(i, why.code, why.text);
@@ -108,6 +118,7 @@ static void reached(void *owner, struct agent_pipe *p)
 	}
 	i->wants.start = false;
 	i->was_reached = true;
+	i->reach_until = 0;
 	core_lock();
 	sandbox_connected(i->sandbox, agent_pipe_as_pipe(p), -1);
 	core_unlock();
@@ -118,7 +129,7 @@ static void call_failed(struct remote *i, const struct rpc_status *status)
 	struct error why;
 
 	if (failure_is_not_running(status) && !i->is_search) {
-		remote_look(i, PHASE_LOOKING);
+		look_why(i);
 	} else if (failure_is_passing(status) && !i->was_reached && request_clock_ms() < i->reach_until) {
 		open_later(i);
 	} else {
@@ -176,11 +187,13 @@ static void open_pipe(struct remote *i)
 
 void remote_reach(struct remote *i)
 {
-	bool fresh = i->phase == PHASE_STARTING;
+	bool fresh = i->phase == PHASE_STARTING && !i->sent;
 
-	i->reach_until = request_clock_ms() + REACH_FOR_MS;
+	if (!i->reach_until || i->paused)
+		i->reach_until = request_clock_ms() + REACH_FOR_MS;
 	i->retry_ms = PAUSE_MIN_MS;
-	i->sent = 0;
+	if (i->was_reached)
+		i->sent = 0;
 	if (i->by_api || i->aviato->no_agent) {
 		remote_use_api(i, "-o agent=no");
 		return;
@@ -190,4 +203,34 @@ void remote_reach(struct remote *i)
 		send_program(i);
 	else
 		open_pipe(i);
+}
+
+/* Between two attempts, where the service refuses what it says should work. */
+static void wait_for_it(struct remote *i)
+{
+	struct error why;
+
+	if (i->paused)
+		error_set(&why, ETIMEDOUT, "PAUSED", "the sandbox is paused");
+	else
+		error_set(&why, EAGAIN, "NOT_RUNNING",
+			  "the service says that it runs, and refuses what is asked of it");
+	if (i->was_reached)
+		remote_unreachable(i, &why);
+	else if (i->paused || request_clock_ms() < i->reach_until)
+		remote_poll_later(i);
+	else
+		remote_end(i, END_FAILED, &why);
+}
+
+void remote_reach_if_it_answers(struct remote *i)
+{
+	bool wait = i->refused || (i->paused && i->tried);
+
+	i->refused = false;
+	i->tried = i->paused;
+	if (wait)
+		wait_for_it(i);
+	else
+		remote_reach(i);
 }

@@ -176,7 +176,7 @@ static void see_end(struct remote *i, enum remote_state state)
 
 static void poll_again(void *arg);
 
-static void poll_later(struct remote *i)
+void remote_poll_later(struct remote *i)
 {
 	i->delay = delay_start(i->poll_ms, poll_again, i);
 	i->poll_ms = i->poll_ms * 3 / 2 < POLL_MAX_MS ? i->poll_ms * 3 / 2 : POLL_MAX_MS;
@@ -193,6 +193,16 @@ static bool wait_for_exit_code(struct remote *i, enum remote_state state)
 	return i->delay != NULL;
 }
 
+static void see_pause(struct remote *i, bool paused)
+{
+	if (!paused)
+		i->tried = false;
+	i->paused = paused;
+	core_lock();
+	sandbox_paused(i->sandbox, paused);
+	core_unlock();
+}
+
 void remote_see(struct remote *i, const cJSON *sandbox)
 {
 	enum remote_state state = remote_state(sandbox);
@@ -202,18 +212,19 @@ void remote_see(struct remote *i, const cJSON *sandbox)
 		if (!wait_for_exit_code(i, state))
 			see_end(i, state);
 	} else if (i->phase == PHASE_ENDING || state == REMOTE_TERMINATING) {
-		poll_later(i);
+		remote_poll_later(i);
 	} else if (state == REMOTE_RUNNING || state == REMOTE_PAUSED) {
+		see_pause(i, state == REMOTE_PAUSED);
 		if (i->phase == PHASE_RUNNING)
 			remote_watch_later(i);
 		else if (i->phase == PHASE_STARTING || i->wants.start)
-			remote_reach(i);
+			remote_reach_if_it_answers(i);
 		else
 			i->phase = PHASE_IDLE;
 		logs_step(i);
 		services_watch(i);
 	} else {
-		poll_later(i);
+		remote_poll_later(i);
 	}
 }
 
@@ -229,7 +240,7 @@ static void looked(void *owner, const cJSON *answer, const struct rpc_status *st
 	} else if (failure_is_gone(status) && i->wants.stop) {
 		remote_end(i, END_TERMINATED, NULL);
 	} else if (i->phase == PHASE_ENDING) {
-		poll_later(i); /* the service has taken the order: it is only a matter of time */
+		remote_poll_later(i); /* the service has taken the order: it is only a matter of time */
 	} else if (i->phase == PHASE_RUNNING && !failure_is_gone(status)) {
 		remote_watch_later(i);
 	} else {
@@ -257,9 +268,10 @@ static void poll_again(void *arg)
 
 	i->delay = NULL;
 	cJSON_AddStringToObject(body, "sandboxId", i->id);
+	/* Where its agent was lost core asks again. */
 	request_start(&i->request, i->aviato, "GetSandbox", body,
-		      i->completed ? EXIT_CODE_PAUSE_MS : POLL_TIMEOUT_MS, i->completed ? 0 : POLL_BUDGET_MS,
-		      looked, i);
+		      i->completed ? EXIT_CODE_PAUSE_MS : POLL_TIMEOUT_MS,
+		      i->completed || i->phase == PHASE_LOOKING ? 0 : POLL_BUDGET_MS, looked, i);
 }
 
 void remote_look(struct remote *i, enum phase phase)
@@ -426,6 +438,8 @@ void remote_step(struct remote *i)
 	} else if (i->wants.start && i->phase == PHASE_NEW) {
 		i->wants.start = false;
 		creation_begin(i);
+	} else if (i->wants.start && i->phase == PHASE_IDLE && i->was_reached) {
+		remote_look(i, PHASE_LOOKING); /* it may have ended, or be paused */
 	} else if (i->wants.start && i->phase == PHASE_IDLE) {
 		remote_reach(i);
 	}

@@ -58,6 +58,9 @@ struct remote {
 	bool was_reached; /* core has had a pipe: it asks for another when that breaks */
 	bool is_search;	  /* found by a search: core hears of it when its agent was reached */
 	bool by_api;	  /* there can be no agent in it */
+	bool paused;	  /* as the service last said */
+	bool tried;	  /* to reach it though it is paused: using it might let it go on */
+	bool refused;	  /* the last call, as if it did not run */
 	bool kept;
 	/* core's wishes */
 	struct {
@@ -86,6 +89,10 @@ void remote_remember(struct remote *i, const cJSON *sandbox);
 void remote_see(struct remote *i, const cJSON *sandbox);
 /* Goes on the way to its agent. */
 void remote_reach(struct remote *i);
+/* The same, as the service says that it runs, or is paused: at once, or in a while. */
+void remote_reach_if_it_answers(struct remote *i);
+/* Looks at it again soon. */
+void remote_poll_later(struct remote *i);
 /* Gives core a stand-in for the agent; `why` there is none. One that was found is first asked whose it is. */
 void remote_use_api(struct remote *i, const char *why);
 /* Looks in a while whether it runs on. */

@@ -83,6 +83,9 @@ static struct sandbox *hand_over(struct remote *i, const cJSON *sandbox, bool do
 	found.config = &config;
 	i->sandbox = sandbox_found(&found);
 	config_free(&config);
+	i->paused = remote_state(sandbox) == REMOTE_PAUSED;
+	if (i->sandbox && i->paused)
+		sandbox_paused(i->sandbox, true);
 	return i->sandbox;
 }
 
@@ -172,7 +175,8 @@ static void take_over(struct finding *f, const cJSON *sandbox, unsigned *begun)
 	if (!i)
 		return;
 	list_append(&f->aviato->instances, &i->link);
-	if (*begun < ASKED_MAX) {
+	/* One that is paused would not answer. */
+	if (*begun < ASKED_MAX && remote_state(sandbox) != REMOTE_PAUSED) {
 		++*begun;
 		f->asked++;
 		i->is_search = true;

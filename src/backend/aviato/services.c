@@ -30,6 +30,14 @@ static const char *url_of(const cJSON *service)
 	return *url ? url : json_text(json_object(service, "endpoint"), "url");
 }
 
+/* Ports that are only listened on never get one. */
+static bool will_have_url(const cJSON *service)
+{
+	const char *visibility = json_text(service, "visibility");
+
+	return *visibility && strcmp(visibility, "VISIBILITY_UNSPECIFIED") != 0;
+}
+
 /* "VISIBILITY_PUBLIC" says no more than "public". */
 static void add_word(cJSON *o, const char *name, const char *prefix, const char *word)
 {
@@ -61,6 +69,8 @@ static int print(const cJSON *service, struct buf *out)
 	add_word(o, "visibility", "VISIBILITY_", json_text(service, "visibility"));
 	if (*url_of(service))
 		cJSON_AddStringToObject(o, "url", url_of(service));
+	else if (will_have_url(service))
+		cJSON_AddTrueToObject(o, "pending");
 	line = cJSON_PrintUnformatted(o);
 	cJSON_Delete(o);
 	rc = line ? buf_printf(out, "%s\n", line) : -ENOMEM;
@@ -83,18 +93,13 @@ int services_show(struct backend *b, struct sandbox *s, struct buf *out)
 
 /* --- Waiting for addresses --- */
 
-/* Core lock held. Ports that are only listened on never get one. */
+/* Core lock held. */
 static bool lacks_address(const struct remote *i)
 {
 	const cJSON *service;
 
-	cJSON_ArrayForEach(service, i->known.services)
-	{
-		const char *visibility = json_text(service, "visibility");
-
-		if (*visibility && strcmp(visibility, "VISIBILITY_UNSPECIFIED") != 0 && !*url_of(service))
-			return true;
-	}
+	cJSON_ArrayForEach(service,
+			   i->known.services) if (will_have_url(service) && !*url_of(service)) return true;
 	return false;
 }
 

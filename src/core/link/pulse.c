@@ -42,7 +42,7 @@ static void check(struct object *o)
 	struct error why;
 
 	r->pulse_armed = false;
-	if (!s->channel || !r->ready || s->state != SANDBOX_RUNNING)
+	if (!s->channel || !r->ready || !sandbox_runs(s))
 		return; /* begins again when it is in reach */
 	r->news_then = s->news;
 	if (r->asked && !heard) {

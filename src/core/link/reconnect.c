@@ -34,6 +34,9 @@ int reconnect_refuses(const struct sandbox *s, struct error *err)
 		return 0;
 	gmtime_r(&s->reach.since, &tm);
 	strftime(since, sizeof since, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (s->state == SANDBOX_PAUSED)
+		return error_set(err, ETIMEDOUT, "PAUSED", "the sandbox is paused, and out of reach since %s",
+				 since);
 	return error_set(err, ETIMEDOUT, "UNREACHABLE", "the sandbox cannot be reached since %s", since);
 }
 

@@ -230,8 +230,7 @@ void process_send(struct process *p)
 	struct sandbox *s = process_sandbox(p);
 	int rc;
 
-	if (s->state != SANDBOX_RUNNING || !s->reach.ready || p->sent || p->state == PROCESS_NONE ||
-	    process_ended(p))
+	if (!sandbox_runs(s) || !s->reach.ready || p->sent || p->state == PROCESS_NONE || process_ended(p))
 		return;
 	still_ends(s);
 	rc = channel_start(s->channel, p->id, &p->start);

@@ -150,7 +150,7 @@ int programs_seek(struct sandbox *s, const char *name, struct list **ret_wait, s
 
 	if (name && (strlen(name) > NAME_LENGTH_MAX || strchr(name, '/')))
 		return -ENOENT;
-	if (!name && s->state != SANDBOX_RUNNING) /* a listing starts nothing */
+	if (!name && !sandbox_runs(s)) /* a listing starts nothing */
 		return s->state < SANDBOX_RUNNING ? 0 : sandbox_refuses_commands(s, err);
 	rc = sandbox_need(s, err);
 	rc = rc ? rc : reconnect_refuses(s, err);

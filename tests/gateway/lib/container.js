@@ -41,6 +41,7 @@ export class Container {
 	#options;
 	#pid;
 	#gate;
+	#entered = new Set(); // pids of the nsenter of each process
 
 	// {id, command, args, environment, workingDirectory, volumes: [{directory, mountPath, readOnly}], readOnlyRoot,
 	// foreign: uname tells of another machine, noexec: no program of /tmp can be run}
@@ -133,6 +134,18 @@ export class Container {
 			kill(this.#pid, name);
 	}
 
+	// Stops all that runs in it, or lets it go on.
+	async freeze(frozen) {
+		const name = frozen ? "STOP" : "CONT";
+		const child = await this.run(["/bin/sh", "-c", `kill -s ${name} -- -1`]); // but the main process
+		child.stdout.resume();
+		child.stderr.resume();
+		await child.exit;
+		this.signal(`SIG${name}`);
+		if (!frozen) // nsenter stops with what it runs, and is not in there to be told
+			this.#entered.forEach((pid) => kill(pid, "SIGCONT"));
+	}
+
 	// Runs ARGV inside. {environment, stdin: true for a pipe, tty: {width, height}} -> {stdin, stdout, stderr, exit, resize(), kill()}
 	async run(argv, { environment = {}, stdin = false, tty } = {}) {
 		const words = tty ? ["python3", "-c", pty, String(tty.width || 80), String(tty.height || 24), ...argv] : argv;
@@ -156,6 +169,8 @@ export class Container {
 		for (const stream of [stdin, resizes])
 			stream?.on("error", () => stream.destroy()); // it has closed its end
 		let over = false;
+		this.#entered.add(child.pid);
+		child.on("exit", () => this.#entered.delete(child.pid));
 		return {
 			stdin, stdout: reader(output.read), stderr: reader(errors.read),
 			exit: outcome(child).finally(() => (over = true)),

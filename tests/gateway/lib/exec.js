@@ -29,8 +29,8 @@ async function capped(stream, max) {
 
 async function exec(gateway, request, context) {
 	check(request.command, request.env);
-	const child = await gateway.sandboxes.find(request.sandboxId, context).container(request.container)
-		.run(request.command, { environment: request.env });
+	const container = await gateway.sandboxes.find(request.sandboxId, context).container(request.container, context.signal);
+	const child = await container.run(request.command, { environment: request.env });
 	whenAborted(context.signal, () => child.kill());
 	const max = request.maxOutputBytes || gateway.settings.execOutputBytesMax;
 	const [stdout, stderr, exitCode] = await Promise.all([capped(child.stdout, max), capped(child.stderr, max), child.exit]);
@@ -112,7 +112,8 @@ async function* streamExec(gateway, messages, context) {
 		throw error({ code: "invalid_argument", message: "the first message must be init" });
 	const init = first.value;
 	check(init.command, init.env);
-	const container = gateway.sandboxes.find(init.sandboxId, context).container(init.container);
+	const sandbox = gateway.sandboxes.find(init.sandboxId, context);
+	const container = await sandbox.container(init.container, context.signal);
 	const tty = init.tty ? { width: init.ttyWidth, height: init.ttyHeight } : undefined;
 	const child = await container.run(init.command, { environment: init.env, stdin: true, tty });
 	const output = new Output(child);
@@ -121,7 +122,9 @@ async function* streamExec(gateway, messages, context) {
 		if (settings.killOnCancel)
 			child.kill();
 	};
+	const { cut } = sandbox;
 	whenAborted(context.signal, drop);
+	whenAborted(cut, drop);
 	try {
 		feed(requests, child).catch(() => child.stdin.end()); // reset, or cut: the end of input as well
 		await wait(settings.readyDelayMs, context.signal);
@@ -134,9 +137,12 @@ async function* streamExec(gateway, messages, context) {
 		}
 		if (context.signal.aborted)
 			throw context.signal.reason;
+		if (cut.aborted)
+			throw error({ code: "unavailable", message: "the sandbox was paused" });
 		yield { message: { case: "exit", value: { exitCode: await child.exit, completedTime: timestamp() } } };
 	} finally {
 		context.signal.removeEventListener("abort", drop);
+		cut.removeEventListener("abort", drop);
 		drop();
 	}
 }

@@ -56,7 +56,7 @@ export function filesService(gateway) {
 	return {
 		async writeFile({ sandboxId, path, content, container }, context) {
 			check(path);
-			const into = gateway.sandboxes.find(sandboxId, context).container(container);
+			const into = await gateway.sandboxes.find(sandboxId, context).container(container, context.signal);
 			if (content.length > gateway.settings.fileBytesMax)
 				throw tooLarge("write_file", path, content.length, gateway.settings.fileBytesMax);
 			await write(into, path, content);
@@ -65,7 +65,7 @@ export function filesService(gateway) {
 		async readFile({ sandboxId, path, container }, context) {
 			check(path);
 			const max = gateway.settings.fileBytesMax;
-			const from = gateway.sandboxes.find(sandboxId, context).container(container);
+			const from = await gateway.sandboxes.find(sandboxId, context).container(container, context.signal);
 			const got = await shell(from, READ, [path, String(max)]);
 			if (got.code === TOO_LARGE)
 				throw tooLarge("read_file", path, Number(got.stderr), max);

@@ -8,7 +8,7 @@ import { makeParents, write } from "./files.js";
 import { Log } from "./log.js";
 import { enumeration } from "./schema.js";
 import { Services } from "./services.js";
-import { timestamp, wait } from "./time.js";
+import { aborted, timestamp, wait } from "./time.js";
 import { makeDirectory, run } from "./user.js";
 
 export const State = enumeration("State");
@@ -22,6 +22,8 @@ export class Sandbox {
 	#gateway;
 	#directory;
 	#container;
+	#resumed; // aborted when the pause is over
+	#cut = new AbortController();
 	#stop; // what a delete asks for: {grace, snapshots: a promise}
 	#timers = new AbortController();
 	#exitCode;
@@ -137,19 +139,53 @@ export class Sandbox {
 	// The one way to an end.
 	#end(state, reason) {
 		this.#timers.abort();
+		this.#resumed?.abort();
 		this.services.close();
 		Object.assign(this, { state, reason: reason ?? "", endTime: Date.now() });
 		// After snapshots have been taken from it.
 		Promise.resolve(this.#stop?.snapshots).finally(() => fs.rm(this.#directory, { recursive: true, force: true }).catch(() => {}));
 	}
 
-	// The running container, or a refusal.
-	container(name) {
+	// The running container, or a refusal; signal: the caller's patience.
+	async container(name, signal) {
 		if (name && name !== this.primary.name)
 			throw refusal("NOT_IMPLEMENTED", `only the primary container is run here, not ${name}`);
-		if (this.state !== State.RUNNING && this.state !== State.PAUSED)
+		if (this.state === State.PAUSED)
+			await this.#pauseOver(signal);
+		if (this.state !== State.RUNNING)
 			throw refusal("SANDBOX_NOT_RUNNING", `sandbox ${this.id} is not running`, { sandbox_id: this.id });
 		return this.#container;
+	}
+
+	async #pauseOver(signal) {
+		const { pausedCalls } = this.#gateway.settings;
+		if (pausedCalls === "refuse")
+			throw refusal("SANDBOX_NOT_RUNNING", `sandbox ${this.id} is paused`, { sandbox_id: this.id });
+		if (pausedCalls === "resume")
+			return this.#pause(false);
+		await Promise.race([aborted(this.#resumed.signal), ...(signal ? [aborted(signal)] : [])]);
+		if (signal?.aborted)
+			throw signal.reason;
+	}
+
+	async #pause(on) {
+		if (on === (this.state === State.PAUSED))
+			return;
+		this.state = on ? State.PAUSED : State.RUNNING;
+		if (on)
+			this.#resumed = new AbortController();
+		await this.#container.freeze(on);
+		if (!on)
+			return this.#resumed.abort();
+		if (this.#gateway.settings.pauseCuts) {
+			this.#cut.abort();
+			this.#cut = new AbortController();
+		}
+	}
+
+	// Aborted where the calls under way are cut off.
+	get cut() {
+		return this.#cut.signal;
 	}
 
 	// Ends it: TERM, and KILL after `grace` seconds. Returns at once; a second call can only hasten it.
@@ -157,6 +193,7 @@ export class Sandbox {
 		if (this.terminal)
 			return;
 		const first = !this.#stop;
+		this.#pause(false); // it is told
 		this.#stop ??= { reason, snapshots: Promise.resolve(snapshots).catch(() => {}) };
 		this.state = State.TERMINATING;
 		this.services.close();
@@ -176,11 +213,11 @@ export class Sandbox {
 	}
 
 	// As from the control requests: "paused", "running", or the main process killed.
-	force(what) {
+	async force(what) {
 		if (what === "kill")
 			this.#kill();
-		else if (!this.terminal && !this.#stop)
-			this.state = State[what.toUpperCase()] ?? this.state;
+		else if (this.state === State.RUNNING || this.state === State.PAUSED)
+			await this.#pause(what === "paused");
 	}
 
 	#told() {

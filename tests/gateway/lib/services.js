@@ -37,7 +37,8 @@ export class Services {
 	async #carry(socket, port) {
 		let child;
 		try {
-			child = await this.#sandbox.container("").run(["/bin/bash", "-c", CARRY, "bash", String(port)], { stdin: true });
+			const container = await this.#sandbox.container("");
+			child = await container.run(["/bin/bash", "-c", CARRY, "bash", String(port)], { stdin: true });
 		} catch {
 			socket.destroy(); // it is not running
 			return;
@@ -62,7 +63,9 @@ export class Services {
 	status() {
 		if (this.#closed)
 			return [];
-		const running = this.#sandbox.state === State.RUNNING;
+		const { state, startTime } = this.#sandbox;
+		const late = Date.now() < startTime + this.#gateway.settings.serviceUrlMs;
+		const running = state === State.RUNNING && !late;
 		return this.#sandbox.spec.services.map((service) => ({
 			...service, $typeName: undefined,
 			endpoint: service.endpoint && { ...service.endpoint, $typeName: undefined, url: this.#url(service) ?? "" },

@@ -16,6 +16,9 @@ const defaults = {
 	killOnCancel: true, // whether the process of a dropped StreamExec is killed
 	backpressureMs: 0, // a reader that takes no output for so long is cut off; 0: never
 	logBytesMax: 64 << 20, // what is kept of a main process's output
+	serviceUrlMs: 0, // the addresses of a running sandbox's services are told so much later
+	pausedCalls: "wait", // of a paused sandbox: they wait until it goes on; "refuse": fail; "resume": let it go on
+	pauseCuts: false, // calls under way in a sandbox are cut when it is paused
 	snapshotMs: 0, // a snapshot is CREATING at least so long
 	snapshotFails: "", // it becomes FAILED, with this reason
 	snapshotsSupported: true,

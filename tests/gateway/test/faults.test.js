@@ -175,11 +175,51 @@ test("the weather: latency, lost connections, stalls, and nothing there", async 
 	await eventually(() => far.getSandbox({ sandboxId }).then(() => true, () => false));
 });
 
-test("a sandbox can be made to pause, and its main process killed", async () => {
+test("a sandbox can be made to pause: nothing goes on in it, calls wait, are refused or let it go on, and are cut", async () => {
+	const sandboxId = await running(api);
+	const to = (state) => control(gateway, "POST", `/sandboxes/${sandboxId}`, { to: state });
+	const settings = (some) => control(gateway, "POST", "/settings", some);
+	const state = async () => (await api.getSandbox({ sandboxId })).status.state;
+	const exec = (text, options) => api.exec({ sandboxId, command: ["sh", "-c", text] }, options);
+	const said = ({ stdout }) => Buffer.from(stdout).toString();
+	const ticking = exec("while [ ! -e /tmp/stop ]; do echo >>/tmp/ticks; sleep 0.01; done");
+	await eventually(async () => Number(said(await exec("wc -l </tmp/ticks"))) > 3);
+	await to("paused");
+	assert.equal(await state(), State.PAUSED);
+	assert.equal(await refused(exec("true", { timeoutMs: 300 })), Code.DeadlineExceeded);
+	await settings({ pausedCalls: "refuse" });
+	assert.equal(await refused(exec("true")), "SANDBOX_NOT_RUNNING");
+	await settings({ pausedCalls: "wait" });
+	const waiting = exec("touch /tmp/stop; echo on");
+	await to("running");
+	assert.equal(said(await waiting), "on\n");
+	assert.equal((await ticking).exitCode, 0);
+	assert.equal(await state(), State.RUNNING);
+	await settings({ pauseCuts: true, pausedCalls: "resume" });
+	const cut = refused(streamed(api, { sandboxId, command: ["sleep", "1000"] }));
+	await eventually(async () => (await exec("pgrep sleep || grep -l sleep /proc/[0-9]*/cmdline")).exitCode === 0);
+	await to("paused");
+	assert.equal(await cut, Code.Unavailable);
+	assert.equal(said(await exec("echo awake")), "awake\n");
+	assert.equal(await state(), State.RUNNING);
+	await settings({ pauseCuts: false, pausedCalls: "wait" });
+	await to("paused");
+	await api.deleteSandbox({ sandboxId, gracePeriodSeconds: 5 });
+	await reaches(api, sandboxId, State.TERMINATED);
+});
+
+test("the addresses of services may come late", async () => {
+	await control(gateway, "POST", "/settings", { serviceUrlMs: 600000 });
+	const sandboxId = await running(api, spec({}, { services: [{ port: 80, visibility: 1 }] }));
+	const url = async () => (await api.getSandbox({ sandboxId })).status.services[0].url;
+	assert.equal(await url(), "");
+	await control(gateway, "POST", "/settings", { serviceUrlMs: 0 });
+	assert.match(await url(), /^http:/);
+});
+
+test("the main process can be killed", async () => {
 	const { sandboxId } = await api.createSandbox({ sandbox: { spec: spec(shell("sleep 1000")) } });
 	await reaches(api, sandboxId, State.RUNNING);
-	await control(gateway, "POST", `/sandboxes/${sandboxId}`, { to: "paused" });
-	assert.equal((await api.getSandbox({ sandboxId })).status.state, State.PAUSED);
 	await control(gateway, "POST", `/sandboxes/${sandboxId}`, { to: "kill" });
 	assert.equal((await reaches(api, sandboxId, State.COMPLETED)).status.exitCode, 137);
 });
