@@ -8,6 +8,8 @@ ROOT=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
 MOUNT_TREE=$(realpath "${MOUNT_TREE:-$ROOT/${BUILD:-build}/mount_tree}")
 # GRAFT=--far: the directory is served by an agent.
 GRAFT=${GRAFT:-}
+# So many descriptors may the server have open.
+DESCRIPTORS=${DESCRIPTORS:-}
 PYTHON=/usr/bin/python3
 SECRET=only-outside
 # libfuse ends its threads by pthread_cancel, which ASan's alternate signal stacks do not survive.
@@ -39,8 +41,11 @@ mount_tree() {
 	local line
 	mkfifo "$T/says"
 	exec {SAYS}<>"$T/says"
-	# shellcheck disable=SC2086 # --far, or nothing
-	"$MOUNT_TREE" $GRAFT "${1:-$TREE}" "$M" >"$T/says" 2>"$T/errors" 3>&- &
+	(
+		[ -z "$DESCRIPTORS" ] || ulimit -n "$DESCRIPTORS"
+		# shellcheck disable=SC2086 # --far, or nothing
+		exec "$MOUNT_TREE" $GRAFT "${1:-$TREE}" "$M"
+	) >"$T/says" 2>"$T/errors" 3>&- &
 	SERVER=$!
 	read -r -t 20 -u "$SAYS" line
 	[ "$line" = ready ]

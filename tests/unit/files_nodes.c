@@ -37,7 +37,7 @@ static struct graft_node *look_up(struct graft_node *dir, const char *name, mode
 {
 	struct stat st = {.st_dev = 1, .st_ino = ino, .st_mode = type};
 
-	return graft_nodes_get(dir, name, open("/dev/null", O_PATH | O_CLOEXEC), &st);
+	return graft_nodes_get(dir, name, open("/dev/null", O_PATH | O_CLOEXEC), &st, NULL);
 }
 
 static void rename_dir(struct graft_node *dir, const char *name, struct graft_node *newdir,
@@ -192,6 +192,66 @@ static void after_the_end_descriptors_are_closed(void **state)
 	assert_null(graft_node(number));
 }
 
+/* The same where there are too many descriptors; `born`: when, in seconds. */
+static struct graft_node *look_up_unheld(struct graft_node *dir, const char *name, mode_t type, ino_t ino,
+					 time_t born)
+{
+	struct stat st = {.st_dev = 1, .st_ino = ino, .st_mode = type};
+	struct timespec birth = {.tv_sec = born};
+
+	return graft_nodes_get(dir, name, -1, &st, &birth);
+}
+
+static void assert_place(struct graft_node *node, struct graft_node *dir, const char *name)
+{
+	char got[256];
+
+	assert_ptr_equal(graft_node_place(node, got), dir);
+	assert_string_equal(got, name);
+	graft_node_unpin(dir);
+}
+
+static void what_is_unheld_is_known_by_its_birth(void **state)
+{
+	struct graft_node *file = look_up_unheld(root, "f", S_IFREG, 11, 5);
+	struct graft_node *dir = look_up_unheld(root, "d", S_IFDIR, 10, 5);
+	struct stat st = {.st_dev = 1, .st_ino = 11, .st_mode = S_IFREG};
+
+	(void)state;
+	assert_true(file->unheld && dir->unheld && graft_has_unheld(graft));
+	assert_ptr_equal(look_up_unheld(root, "f", S_IFREG, 11, 5), file);
+	assert_ptr_not_equal(look_up_unheld(root, "f", S_IFREG, 11, 6), file);
+	assert_ptr_not_equal(look_up_unheld(root, "d", S_IFDIR, 10, 6), dir);
+	/* By its number alone it is not known. */
+	assert_null(graft_nodes_known(root, "f", &st));
+}
+
+static void what_is_unheld_is_where_it_was_seen_last(void **state)
+{
+	struct graft_node *dir = look_up_unheld(root, "d", S_IFDIR, 10, 5);
+	struct graft_node *file = look_up_unheld(dir, "f", S_IFREG, 11, 5);
+	struct stat st = {.st_dev = 1, .st_ino = 11, .st_mode = S_IFREG};
+	struct timespec birth = {.tv_sec = 5};
+	fuse_ino_t number = dir->number;
+
+	(void)state;
+	assert_place(file, dir, "f");
+	look_up_unheld(root, "hard link", S_IFREG, 11, 5);
+	assert_place(file, root, "hard link");
+	graft_nodes_seen(dir, "moved", &st, &birth);
+	assert_place(file, dir, "moved");
+	/* Its directory lives as long as it is there. */
+	graft_forget(number, 1);
+	assert_ptr_equal(graft_node(number), dir);
+	graft_nodes_seen(root, "back", &st, &birth);
+	assert_place(file, root, "back");
+	assert_null(graft_node(number));
+	/* A directory is where the kernel believes it to be. */
+	dir = look_up_unheld(root, "d", S_IFDIR, 10, 5);
+	rename_dir(root, "d", root, "e", false);
+	assert_place(dir, root, "e");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_graft, close_graft)
 
 int main(void)
@@ -206,6 +266,8 @@ int main(void)
 	    TEST(a_swapped_directory_is_never_too_deep),
 	    TEST(inode_numbers_differ_between_sandboxes),
 	    TEST(after_the_end_descriptors_are_closed),
+	    TEST(what_is_unheld_is_known_by_its_birth),
+	    TEST(what_is_unheld_is_where_it_was_seen_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

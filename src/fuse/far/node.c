@@ -202,7 +202,7 @@ struct far_node *far_node_get(struct far_node *dir, const char *name, const stru
 
 	if (!dir->node)
 		return NULL;
-	node = graft_nodes_get(dir->node, name, -1, st);
+	node = graft_nodes_get(dir->node, name, -1, st, NULL);
 	if (!node)
 		return NULL;
 	if (!node->far)

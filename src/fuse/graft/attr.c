@@ -2,6 +2,7 @@
 #include "files/attr.h"
 #include "fuse/graft/graft.h"
 #include "fuse/graft/ops.h"
+#include "fuse/graft/reach.h"
 #include "fuse/graft/still.h"
 
 #include <errno.h>
@@ -71,12 +72,12 @@ void graft_setattr(fuse_req_t req, struct graft_node *node, struct stat *attr, i
 {
 	struct graft *g = node->graft;
 	struct stat st;
-	int r = graft_enter_to_change(g);
+	int fd, r = graft_reach_to_change(node, &fd);
 
 	if (r == 0) {
 		struct files_change change = wanted_change(attr, to_set, fi);
 
-		r = files_change(node->fd, &change);
+		r = files_change(fd, &change);
 		if (r == 0)
 			r = graft_attributes(node, &st);
 		graft_leave(g);
@@ -88,10 +89,10 @@ void graft_readlink(fuse_req_t req, struct graft_node *node)
 {
 	struct graft *g = node->graft;
 	char text[PATH_MAX];
-	int r = graft_enter(g);
+	int fd, r = graft_reach(node, &fd);
 
 	if (r == 0) {
-		r = node->type == S_IFLNK ? graft_link_text(node->parent, node->fd, text) : -EINVAL;
+		r = node->type == S_IFLNK ? graft_link_text(node->parent, fd, text) : -EINVAL;
 		graft_leave(g);
 	}
 	if (r < 0)
@@ -104,10 +105,10 @@ void graft_statfs(fuse_req_t req, struct graft_node *node)
 {
 	struct graft *g = node->graft;
 	struct statvfs fs;
-	int r = graft_enter(g);
+	int fd, r = graft_reach(node, &fd);
 
 	if (r == 0) {
-		r = files_statfs(node->fd, &fs);
+		r = files_statfs(fd, &fs);
 		graft_leave(g);
 	}
 	if (r < 0)
@@ -119,10 +120,10 @@ void graft_statfs(fuse_req_t req, struct graft_node *node)
 void graft_access(fuse_req_t req, struct graft_node *node, int mask)
 {
 	struct graft *g = node->graft;
-	int r = graft_enter(g);
+	int fd, r = graft_reach(node, &fd);
 
 	if (r == 0) {
-		r = files_access(node->fd, mask);
+		r = files_access(fd, mask);
 		graft_leave(g);
 	}
 	fuse_reply_err(req, -r);
@@ -132,10 +133,10 @@ void graft_setxattr(fuse_req_t req, struct graft_node *node, const char *name, c
 		    int flags)
 {
 	struct graft *g = node->graft;
-	int r = graft_enter_to_change(g);
+	int fd, r = graft_reach_to_change(node, &fd);
 
 	if (r == 0) {
-		r = files_setxattr(node->fd, name, value, size, flags);
+		r = files_setxattr(fd, name, value, size, flags);
 		graft_leave(g);
 	}
 	fuse_reply_err(req, -r);
@@ -144,10 +145,10 @@ void graft_setxattr(fuse_req_t req, struct graft_node *node, const char *name, c
 void graft_removexattr(fuse_req_t req, struct graft_node *node, const char *name)
 {
 	struct graft *g = node->graft;
-	int r = graft_enter_to_change(g);
+	int fd, r = graft_reach_to_change(node, &fd);
 
 	if (r == 0) {
-		r = files_removexattr(node->fd, name);
+		r = files_removexattr(fd, name);
 		graft_leave(g);
 	}
 	fuse_reply_err(req, -r);
@@ -159,6 +160,7 @@ static void reply_xattr(fuse_req_t req, struct graft_node *node, const char *nam
 	struct graft *g = node->graft;
 	char *value = NULL;
 	ssize_t r;
+	int fd;
 
 	if (size > XATTR_SIZE_MAX)
 		size = XATTR_SIZE_MAX;
@@ -166,10 +168,9 @@ static void reply_xattr(fuse_req_t req, struct graft_node *node, const char *nam
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	r = graft_enter(g);
+	r = graft_reach(node, &fd);
 	if (r == 0) {
-		r = name ? files_getxattr(node->fd, name, value, size)
-			 : files_listxattr(node->fd, value, size);
+		r = name ? files_getxattr(fd, name, value, size) : files_listxattr(fd, value, size);
 		graft_leave(g);
 	}
 	if (r < 0)

@@ -3,6 +3,7 @@
 #include "files/list.h"
 #include "fuse/graft/graft.h"
 #include "fuse/graft/ops.h"
+#include "fuse/graft/reach.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 static int open_dir(struct graft_node *dir, struct fuse_file_info *fi)
 {
 	struct graft_handle *h;
-	int fd = files_open_dir(dir->fd);
+	int at = graft_fd(dir), fd = at < 0 ? at : files_open_dir(at);
 
 	if (fd < 0)
 		return fd;

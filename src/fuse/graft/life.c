@@ -1,6 +1,7 @@
 /* Grafts and open handles: references, and the end of a sandbox. */
 #include "fuse/graft/nodes.h"
 #include "files/list.h"
+#include "fuse/graft/reach.h"
 #include "fuse/graft/still.h"
 #include "fuse/passthrough.h"
 
@@ -17,6 +18,7 @@ static struct graft *graft_make(uint64_t key, fuse_ino_t root_ino)
 	g->key = key;
 	g->refs = 1;
 	list_init(&g->nodes);
+	list_init(&g->unheld);
 	list_init(&g->handles);
 	list_init(&g->kept);
 	list_init(&g->root.link);
@@ -186,6 +188,7 @@ int graft_enter_to_change(struct graft *g)
 
 void graft_leave(struct graft *g)
 {
+	graft_reached_end();
 	pthread_mutex_lock(&graft_lock);
 	if (--g->active == 0 && g->down)
 		close_descriptors(g);

@@ -5,16 +5,18 @@
 #include "files/names.h"
 #include "files/walk.h"
 #include "fuse/graft/ops.h"
+#include "fuse/graft/reach.h"
 #include "fuse/graft/still.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 int graft_link_text(struct graft_node *dir, int fd, char *out)
 {
-	return files_readlink(dir->graft->root.fd, dir->fd, graft_depth(dir), fd, out);
+	int at = graft_fd(dir);
+
+	return at < 0 ? at : files_readlink(dir->graft->root.fd, at, graft_depth(dir), fd, out);
 }
 
 static void show(struct graft_node *dir, const struct graft *g, int fd, struct stat *st)
@@ -23,7 +25,7 @@ static void show(struct graft_node *dir, const struct graft *g, int fd, struct s
 	int len;
 
 	if (S_ISLNK(st->st_mode)) {
-		len = graft_link_text(dir, fd, text);
+		len = fd < 0 ? fd : graft_link_text(dir, fd, text);
 		if (len >= 0)
 			st->st_size = len;
 		/* Hard links of one symlink differ in text by where they are: no copy may make one of them.
@@ -36,64 +38,58 @@ static void show(struct graft_node *dir, const struct graft *g, int fd, struct s
 
 int graft_attributes(struct graft_node *node, struct stat *ret)
 {
-	int r = files_stat(node->fd, ret);
+	int fd = graft_fd(node), r = fd < 0 ? fd : files_stat(fd, ret);
 
 	if (r == 0)
-		show(node->parent, node->graft, node->fd, ret);
+		show(node->type == S_IFLNK ? node->parent : NULL, node->graft, fd, ret);
 	return r;
 }
 
-#define SPARE_DESCRIPTORS 2048
-
-/*
- * Each node the kernel knows holds a descriptor until the kernel forgets it. A
- * walk through a huge tree must not take the last ones: other sandboxes need some
- * to start and to be read. The lowest free number tells how many are in use.
- */
-static bool out_of_descriptors(int fd)
+/* `hold`: the node is to have a descriptor of its own, if it is new. */
+static int enter_file(struct graft_node *dir, const char *name, int fd, bool hold, uint64_t since,
+		      struct fuse_entry_param *ret)
 {
-	struct rlimit limit;
+	struct timespec birth = {0};
+	struct graft_node *node;
+	struct stat st;
+	int r = files_stat(fd, &st);
 
-	if (fd < SPARE_DESCRIPTORS / 2 || getrlimit(RLIMIT_NOFILE, &limit))
-		return false;
-	return limit.rlim_cur < 2 * SPARE_DESCRIPTORS ? (rlim_t)fd >= limit.rlim_cur / 2
-						      : (rlim_t)fd >= limit.rlim_cur - SPARE_DESCRIPTORS;
-}
-
-static void fill_entry(struct graft_node *dir, struct graft_node *node, const struct stat *st, uint64_t since,
-		       struct fuse_entry_param *ret)
-{
-	*ret = (struct fuse_entry_param){.attr = *st, .ino = node->number};
-	show(dir, dir->graft, node->fd, &ret->attr);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret = (struct fuse_entry_param){.attr = st};
+	show(dir, dir->graft, fd, &ret->attr);
+	if (!hold || graft_has_unheld(dir->graft))
+		birth = graft_birth(fd);
+	if (!hold) {
+		close(fd);
+		fd = -1;
+	}
+	node = graft_nodes_get(dir, name, fd, &st, &birth);
+	if (!node)
+		return -ENOMEM;
+	ret->ino = node->number;
 	ret->entry_timeout = graft_keep_name(dir, node, since);
+	return 0;
 }
 
 int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, uint64_t since,
 		struct fuse_entry_param *ret)
 {
-	struct graft_node *node;
-	struct stat st;
-	int r = files_stat(fd, &st);
+	int r = enter_file(dir, name, fd, !graft_is_short_of(fd), since, ret);
 
-	if (r == 0 && type && (st.st_mode & S_IFMT) != type)
+	if (r == 0 && type && (ret->attr.st_mode & S_IFMT) != type) {
+		graft_forget(ret->ino, 1);
 		r = -ESTALE;
-	if (r == 0 && out_of_descriptors(fd))
-		r = -ENFILE;
-	if (r < 0) {
-		close(fd);
-		return r;
 	}
-	node = graft_nodes_get(dir, name, fd, &st);
-	if (!node)
-		return -ENOMEM;
-	fill_entry(dir, node, &st, since, ret);
-	return 0;
+	return r;
 }
 
 int graft_find(struct graft_node *dir, const char *name, mode_t type, uint64_t since,
 	       struct fuse_entry_param *ret)
 {
-	int fd = files_child(dir->fd, name);
+	int at = graft_fd(dir), fd = at < 0 ? at : files_child(at, name);
 
 	return fd < 0 ? fd : graft_entry(dir, name, type, fd, since, ret);
 }
@@ -104,14 +100,16 @@ static int find_known(struct graft_node *dir, const char *name, uint64_t since, 
 {
 	struct graft_node *node;
 	struct stat st;
-	int r = files_stat_child(dir->fd, name, &st);
+	int at = graft_fd(dir), r = at < 0 ? at : files_stat_child(at, name, &st);
 
 	if (r < 0)
 		return r;
 	node = graft_nodes_known(dir, name, &st);
 	if (!node)
 		return graft_find(dir, name, 0, since, ret);
-	fill_entry(dir, node, &st, since, ret);
+	*ret = (struct fuse_entry_param){.attr = st, .ino = node->number};
+	show(dir, dir->graft, node->fd, &ret->attr);
+	ret->entry_timeout = graft_keep_name(dir, node, since);
 	return 0;
 }
 
@@ -159,10 +157,11 @@ void graft_mknod(fuse_req_t req, struct graft_node *dir, const char *name, mode_
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
 	uint64_t since = graft_stillness(g);
-	int r = S_ISCHR(mode) || S_ISBLK(mode) ? -EPERM : graft_enter_to_change(g); /* the mount is nodev */
+	int fd, r = S_ISCHR(mode) || S_ISBLK(mode) ? -EPERM
+						   : graft_reach_to_change(dir, &fd); /* the mount is nodev */
 
 	if (r == 0) {
-		r = files_mknod(dir->fd, name, mode, rdev);
+		r = files_mknod(fd, name, mode, rdev);
 		if (r == 0)
 			r = graft_find(dir, name, mode & S_IFMT, since, &e);
 		graft_leave(g);
@@ -175,10 +174,10 @@ void graft_mkdir(fuse_req_t req, struct graft_node *dir, const char *name, mode_
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
 	uint64_t since = graft_stillness(g);
-	int r = graft_enter_to_change(g);
+	int fd, r = graft_reach_to_change(dir, &fd);
 
 	if (r == 0) {
-		r = files_mkdir(dir->fd, name, mode);
+		r = files_mkdir(fd, name, mode);
 		if (r == 0)
 			r = graft_find(dir, name, S_IFDIR, since, &e);
 		graft_leave(g);
@@ -191,10 +190,10 @@ void graft_symlink(fuse_req_t req, const char *target, struct graft_node *dir, c
 	struct graft *g = dir->graft;
 	struct fuse_entry_param e;
 	uint64_t since = graft_stillness(g);
-	int r = graft_enter_to_change(g);
+	int fd, r = graft_reach_to_change(dir, &fd);
 
 	if (r == 0) {
-		r = files_symlink(target, dir->fd, name);
+		r = files_symlink(target, fd, name);
 		if (r == 0)
 			r = graft_find(dir, name, S_IFLNK, since, &e);
 		graft_leave(g);
@@ -207,10 +206,11 @@ void graft_link(fuse_req_t req, struct graft_node *node, struct graft_node *newd
 	struct graft *g = newdir->graft;
 	struct fuse_entry_param e;
 	uint64_t since = graft_stillness(g);
-	int r = node->graft == g ? graft_enter_to_change(g) : -EXDEV;
+	int fd, at, r = node->graft == g ? graft_reach_to_change(node, &fd) : -EXDEV;
 
 	if (r == 0) {
-		r = files_link(node->fd, newdir->fd, newname);
+		at = graft_fd(newdir);
+		r = at < 0 ? at : files_link(fd, at, newname);
 		if (r == 0)
 			r = graft_find(newdir, newname, node->type, since, &e);
 		graft_leave(g);
@@ -221,10 +221,10 @@ void graft_link(fuse_req_t req, struct graft_node *node, struct graft_node *newd
 void graft_unlink(fuse_req_t req, struct graft_node *dir, const char *name)
 {
 	struct graft *g = dir->graft;
-	int r = graft_enter_to_change(g);
+	int fd, r = graft_reach_to_change(dir, &fd);
 
 	if (r == 0) {
-		r = files_unlink(dir->fd, name);
+		r = files_unlink(fd, name);
 		graft_leave(g);
 	}
 	fuse_reply_err(req, -r);
@@ -233,26 +233,50 @@ void graft_unlink(fuse_req_t req, struct graft_node *dir, const char *name)
 void graft_rmdir(fuse_req_t req, struct graft_node *dir, const char *name)
 {
 	struct graft *g = dir->graft;
-	int r = graft_enter_to_change(g);
+	int fd, r = graft_reach_to_change(dir, &fd);
 
 	if (r == 0) {
-		r = files_rmdir(dir->fd, name);
+		r = files_rmdir(fd, name);
 		graft_leave(g);
 	}
 	fuse_reply_err(req, -r);
 }
 
+/* What is there now, if its node is reached by where it is. */
+static void follow(struct graft_node *dir, const char *name)
+{
+	int at = graft_fd(dir), fd = at < 0 ? at : files_child(at, name);
+	struct timespec birth;
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	birth = graft_birth(fd);
+	if (files_stat(fd, &st) == 0)
+		graft_nodes_seen(dir, name, &st, &birth);
+	close(fd);
+}
+
 static int rename_in(const struct graft_move *move, unsigned int flags)
 {
-	int r;
+	int from = graft_fd(move->dir), to = graft_fd(move->newdir), r;
 
+	if (from < 0 || to < 0)
+		return from < 0 ? from : to;
 	graft_nodes_moving(move);
-	r = files_rename(move->dir->fd, move->name, move->newdir->fd, move->newname, flags);
+	r = files_rename(from, move->name, to, move->newname, flags);
+	if (r < 0)
+		return r;
 	/* Until the kernel has looked a directory up in its new place, links in it lead less far up than they
 	 * may. */
-	if (r == 0 && graft_nodes_moved(move) && move->dir != move->newdir)
+	if (graft_nodes_moved(move) && move->dir != move->newdir)
 		graft_forget_names(move->dir->graft);
-	return r;
+	if (graft_has_unheld(move->dir->graft)) {
+		follow(move->newdir, move->newname);
+		if (move->exchange)
+			follow(move->dir, move->name);
+	}
+	return 0;
 }
 
 void graft_rename(fuse_req_t req, struct graft_node *dir, const char *name, struct graft_node *newdir,

@@ -45,7 +45,17 @@ static bool is_placed(mode_t mode)
 	return S_ISDIR(mode) || S_ISLNK(mode);
 }
 
-static struct graft_node *find(struct graft_node *dir, const char *name, const struct stat *st)
+/* `birth` NULL: not known, and what is unheld cannot be recognized. */
+static bool is_same_file(const struct graft_node *n, const struct stat *st, const struct timespec *birth)
+{
+	if (n->dev != st->st_dev || n->ino != st->st_ino || n->type != (st->st_mode & S_IFMT))
+		return false;
+	return !n->unheld ||
+	       (birth && n->birth.tv_sec == birth->tv_sec && n->birth.tv_nsec == birth->tv_nsec);
+}
+
+static struct graft_node *find(struct graft_node *dir, const char *name, const struct stat *st,
+			       const struct timespec *birth)
 {
 	bool placed = is_placed(st->st_mode);
 	struct hashed *e = index_first(&by_identity, placed ? place_hash(dir, name)
@@ -54,8 +64,7 @@ static struct graft_node *find(struct graft_node *dir, const char *name, const s
 	for (; e; e = index_next(e)) {
 		struct graft_node *n = container_of(e, struct graft_node, by_identity);
 
-		if (n->graft == dir->graft && n->dev == st->st_dev && n->ino == st->st_ino &&
-		    n->type == (st->st_mode & S_IFMT) &&
+		if (n->graft == dir->graft && is_same_file(n, st, birth) &&
 		    (!placed || (n->parent == dir && strcmp(n->name, name) == 0)))
 			return n;
 	}
@@ -98,7 +107,8 @@ static void free_dead(struct list *dead)
 	}
 }
 
-static struct graft_node *new_node(struct graft_node *dir, const char *name, int fd, const struct stat *st)
+static struct graft_node *new_node(struct graft_node *dir, const char *name, int fd, const struct stat *st,
+				   const struct timespec *birth)
 {
 	struct graft_node *node = calloc(1, sizeof(*node));
 
@@ -111,7 +121,10 @@ static struct graft_node *new_node(struct graft_node *dir, const char *name, int
 	node->dev = st->st_dev;
 	node->ino = st->st_ino;
 	node->type = st->st_mode & S_IFMT;
-	if (is_placed(st->st_mode)) {
+	node->unheld = fd < 0 && !dir->graft->far;
+	if (node->unheld)
+		node->birth = *birth;
+	if (is_placed(st->st_mode) || node->unheld) {
 		node->parent = dir;
 		node->name = strdup(name);
 		if (!node->name) {
@@ -122,10 +135,15 @@ static struct graft_node *new_node(struct graft_node *dir, const char *name, int
 	return node;
 }
 
+static struct list *list_of(struct graft_node *node)
+{
+	return node->unheld ? &node->graft->unheld : &node->graft->nodes;
+}
+
 static int add(struct graft_node *node)
 {
-	uint64_t hash = node->parent ? place_hash(node->parent, node->name)
-				     : file_hash(node->graft, node->dev, node->ino);
+	uint64_t hash = is_placed(node->type) ? place_hash(node->parent, node->name)
+					      : file_hash(node->graft, node->dev, node->ino);
 
 	node->number = GRAFT_BIT | ++last_number;
 	if (index_add(&by_number, &node->by_number, hash_word(0, node->number)) < 0)
@@ -140,7 +158,7 @@ static int add(struct graft_node *node)
 		index_remove(&by_identity, &node->by_identity);
 		return -ENOMEM;
 	}
-	list_append(&node->graft->nodes, &node->link);
+	list_append(list_of(node), &node->link);
 	node->graft->refs++;
 	if (node->parent)
 		node->parent->children++;
@@ -176,34 +194,60 @@ static void count_lookup(struct graft_node *node)
 	node->unsettled = false;
 }
 
+/* Where an unheld file was seen last, which is where it is reached. Parents nobody needs any more go to
+ * `dead`. */
+static void see(struct graft_node *node, struct graft_node *dir, const char *name, struct list *dead)
+{
+	struct graft_node *before = node->parent;
+	char *copy;
+
+	if (!node->unheld || is_placed(node->type) || (before == dir && strcmp(node->name, name) == 0))
+		return;
+	copy = strdup(name);
+	if (!copy) /* reached in the old place, or ESTALE */
+		return;
+	free(node->name);
+	node->name = copy;
+	node->parent = dir;
+	dir->children++;
+	before->children--;
+	bury_unused(before, dead);
+}
+
 struct graft_node *graft_nodes_known(struct graft_node *dir, const char *name, const struct stat *st)
 {
 	struct graft_node *node;
 
 	pthread_mutex_lock(&graft_lock);
-	node = find(dir, name, st);
+	node = find(dir, name, st, NULL);
 	if (node)
 		count_lookup(node);
 	pthread_mutex_unlock(&graft_lock);
 	return node;
 }
 
-struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st)
+struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st,
+				   const struct timespec *birth)
 {
-	struct graft_node *node, *fresh = new_node(dir, name, fd, st);
+	struct graft_node *node, *fresh = new_node(dir, name, fd, st, birth);
 	bool elsewhere = false;
+	struct list dead;
 
+	list_init(&dead);
 	pthread_mutex_lock(&graft_lock);
-	node = find(dir, name, st);
+	node = find(dir, name, st, birth);
 	if (!node && fresh && add(fresh) == 0) {
 		node = fresh;
 		elsewhere = S_ISDIR(node->type) && is_known_elsewhere(node);
 		fresh = NULL;
 		fd = -1;
 	}
-	if (node)
+	if (node) {
 		count_lookup(node);
+		see(node, dir, name, &dead);
+	}
 	pthread_mutex_unlock(&graft_lock);
+	free_dead(&dead);
 	if (elsewhere)
 		graft_forget_known(dir->graft);
 	if (fresh) {
@@ -213,6 +257,55 @@ struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int
 	if (fd >= 0)
 		close(fd);
 	return node;
+}
+
+void graft_nodes_seen(struct graft_node *dir, const char *name, const struct stat *st,
+		      const struct timespec *birth)
+{
+	struct graft_node *node;
+	struct list dead;
+
+	list_init(&dead);
+	pthread_mutex_lock(&graft_lock);
+	node = find(dir, name, st, birth);
+	if (node)
+		see(node, dir, name, &dead);
+	pthread_mutex_unlock(&graft_lock);
+	free_dead(&dead);
+}
+
+bool graft_has_unheld(struct graft *g)
+{
+	bool any;
+
+	pthread_mutex_lock(&graft_lock);
+	any = !list_empty(&g->unheld);
+	pthread_mutex_unlock(&graft_lock);
+	return any;
+}
+
+struct graft_node *graft_node_place(struct graft_node *node, char *name)
+{
+	struct graft_node *dir;
+
+	pthread_mutex_lock(&graft_lock);
+	dir = node->parent;
+	dir->children++;
+	strcpy(name, node->name);
+	pthread_mutex_unlock(&graft_lock);
+	return dir;
+}
+
+void graft_node_unpin(struct graft_node *dir)
+{
+	struct list dead;
+
+	list_init(&dead);
+	pthread_mutex_lock(&graft_lock);
+	dir->children--;
+	bury_unused(dir, &dead);
+	pthread_mutex_unlock(&graft_lock);
+	free_dead(&dead);
 }
 
 bool graft_is_far(const struct graft_node *node)
@@ -334,7 +427,7 @@ static void place_directories(struct list *taken, struct graft_node *dir, const 
 		/* Cannot fail: the index has slots, as it held this very node. */
 		(void)index_add(&by_identity, &n->by_identity, place_hash(n->parent, n->name));
 		list_remove(&n->link);
-		list_append(&n->graft->nodes, &n->link);
+		list_append(list_of(n), &n->link);
 	}
 }
 

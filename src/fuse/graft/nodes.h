@@ -35,13 +35,19 @@ struct graft_node {
 	struct hashed by_file; /* of directories: wherever they are known */
 	struct list link;      /* of graft->nodes */
 	struct graft *graft;
-	struct graft_node *parent; /* NULL for the root, and for what is identified by (dev, ino) */
-	char *name;		   /* in `parent`; any bytes */
-	uint64_t number;	   /* as the kernel calls it */
+	/*
+	 * Where it is: of a directory or symlink, which is identified by that; and of what is `unheld`, where
+	 * it was last seen. Else NULL.
+	 */
+	struct graft_node *parent;
+	char *name;	 /* any bytes */
+	uint64_t number; /* as the kernel calls it */
 	dev_t dev;
 	ino_t ino;
-	mode_t type; /* S_IFDIR and the like; an inode's never changes */
-	int fd;	     /* O_PATH; -1 once shut down. It pins the inode, so (dev, ino) is not reused */
+	mode_t type;	       /* S_IFDIR and the like; an inode's never changes */
+	int fd;		       /* O_PATH; -1 once shut down. It pins the inode, so (dev, ino) is not reused */
+	bool unheld;	       /* there is no descriptor, and was none: see graft/reach.h */
+	struct timespec birth; /* of what is unheld */
 	uint64_t lookups;
 	unsigned int children; /* nodes whose parent this is; they keep it alive */
 
@@ -86,8 +92,8 @@ struct graft {
 	unsigned int active; /* running operations */
 	bool down;
 	bool read_only;
-	uint64_t epoch; /* grows when a directory moves up through the mount */
-	struct list nodes, handles;
+	uint64_t epoch;			    /* grows when a directory moves up through the mount */
+	struct list nodes, unheld, handles; /* `unheld`: the nodes that are */
 	/* See graft/still.h. */
 	uint64_t root_mount; /* 0: not known */
 	uint64_t still;	     /* which time of stillness it is, 0: something may run */
@@ -131,11 +137,21 @@ void graft_leave(struct graft *g);
 
 /*
  * The node for what `fd` (O_PATH, owned from here, also on failure) refers to, found as `name` in `dir`.
- * One more lookup is counted. `st` is of the file. Returns NULL when out of memory.
+ * One more lookup is counted. `st` is of the file, and `birth` too, for a node that is or gets unheld:
+ * without `fd` it does, unless it is far away. Returns NULL when out of memory.
  */
-struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st);
-/* That node if there is one already, for which no descriptor is needed; else NULL, and nothing is counted. */
+struct graft_node *graft_nodes_get(struct graft_node *dir, const char *name, int fd, const struct stat *st,
+				   const struct timespec *birth);
+/* That node if there is one that holds a descriptor, so that none is needed; else NULL, and nothing is
+ * counted. */
 struct graft_node *graft_nodes_known(struct graft_node *dir, const char *name, const struct stat *st);
+/* The same file was seen there: if its node is unheld it is reached there from now on. */
+void graft_nodes_seen(struct graft_node *dir, const char *name, const struct stat *st,
+		      const struct timespec *birth);
+bool graft_has_unheld(struct graft *g);
+/* The directory an unheld node is in, which lives until graft_node_unpin(); `name` takes 256 bytes. */
+struct graft_node *graft_node_place(struct graft_node *node, char *name);
+void graft_node_unpin(struct graft_node *dir);
 /* With the lock held: that of a number, or NULL. */
 struct graft_node *graft_node_locked(struct graft *g, uint64_t number);
 

@@ -3,6 +3,7 @@
 #include "files/walk.h"
 #include "fuse/graft/graft.h"
 #include "fuse/graft/ops.h"
+#include "fuse/graft/reach.h"
 #include "fuse/graft/still.h"
 #include "fuse/passthrough.h"
 
@@ -46,6 +47,7 @@ static void choose_way(struct graft_handle *h)
 	struct graft_node *node = h->node;
 	int32_t id = 0, used;
 	bool first;
+	int fd;
 
 	pthread_mutex_lock(&graft_lock);
 	first = !node->backing && !node->plain && !h->live;
@@ -56,7 +58,8 @@ static void choose_way(struct graft_handle *h)
 		return;
 	/* By the node's descriptor: one that is open for writing would keep others from executing the file.
 	 */
-	id = passthrough_register(node->fd);
+	fd = graft_fd(node);
+	id = fd < 0 ? 0 : passthrough_register(fd);
 	if (id < 0)
 		id = 0;
 	pthread_mutex_lock(&graft_lock);
@@ -201,12 +204,12 @@ void graft_open(fuse_req_t req, struct graft_node *node, struct fuse_file_info *
 {
 	bool changes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
 	struct graft *g = node->graft;
-	int r = changes ? graft_enter_to_change(g) : graft_enter(g);
+	int at, r = changes ? graft_reach_to_change(node, &at) : graft_reach(node, &at);
 
 	if (r == 0) {
 		uint64_t since = graft_stillness(g);
 
-		r = files_open(node->fd, fi->flags);
+		r = files_open(at, fi->flags);
 		if (r >= 0)
 			r = add_handle(node, r, since, fi);
 		graft_leave(g);
@@ -222,10 +225,11 @@ static int create(struct graft_node *dir, const char *name, mode_t mode, struct 
 {
 	uint64_t since = graft_stillness(dir->graft);
 	bool unnamed = (fi->flags & O_TMPFILE) == O_TMPFILE;
-	int fd =
-	    unnamed ? files_tmpfile(dir->fd, fi->flags, mode) : files_create(dir->fd, name, fi->flags, mode);
-	int path, r;
+	int at = graft_fd(dir), fd, path, r;
 
+	if (at < 0)
+		return at;
+	fd = unnamed ? files_tmpfile(at, fi->flags, mode) : files_create(at, name, fi->flags, mode);
 	if (fd < 0)
 		return fd;
 	/* By the open file and not by its name, which the sandbox may have given to another one. */

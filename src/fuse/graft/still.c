@@ -1,5 +1,6 @@
 #include "fuse/graft/still.h"
 
+#include "fuse/graft/reach.h"
 #include "fuse/notify.h"
 
 #include <fcntl.h>
@@ -43,13 +44,17 @@ uint64_t graft_mount_of(int fd)
 bool graft_is_own(struct graft_node *node)
 {
 	enum graft_origin origin = node->origin;
+	int fd;
 
 	if (origin != GRAFT_UNKNOWN)
 		return origin == GRAFT_OWN;
-	origin = node->type != S_IFLNK && node->graft->root_mount &&
-			 graft_mount_of(node->fd) == node->graft->root_mount
-		     ? GRAFT_OWN
-		     : GRAFT_FOREIGN;
+	fd = node->type == S_IFLNK ? -1 : graft_fd(node);
+	if (node->type != S_IFLNK && fd < 0) /* not now */
+		return false;
+	origin =
+	    node->type != S_IFLNK && node->graft->root_mount && graft_mount_of(fd) == node->graft->root_mount
+		? GRAFT_OWN
+		: GRAFT_FOREIGN;
 	pthread_mutex_lock(&graft_lock);
 	if (node->origin == GRAFT_UNKNOWN)
 		node->origin = origin;
