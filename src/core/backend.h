@@ -92,6 +92,12 @@ struct backend_ops {
 	 */
 	void (*snapshot)(struct backend *b, struct snapshot *n);
 	/*
+	 * The same of one that is about to be stopped: stop(), which follows, takes it when the commands have
+	 * ended. Where that is refused the sandbox is not stopped: sandbox_stop_failed(). 0, or why it cannot
+	 * be, and no stop() follows. NULL where there is no such thing.
+	 */
+	int (*snapshot_at_stop)(struct backend *b, struct snapshot *n, struct error *err);
+	/*
 	 * Begins to delete it, or to give up making it. It is out of the tree. Ends in snapshot_removed(),
 	 * or, while it is being made, in snapshot_failed(). NULL where they stay.
 	 */

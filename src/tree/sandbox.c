@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int state_show(const struct place *at, struct buf *out)
 {
@@ -69,14 +70,23 @@ static int do_start(const struct place *at, char **words, int count, struct erro
 
 #define GRACE_MAX_SECONDS 600
 
+/* [SECONDS] [snapshot [NAME]] */
 static int do_stop(const struct place *at, char **words, int count, struct error *err)
 {
-	char *end = NULL;
-	unsigned long seconds = count ? strtoul(words[0], &end, 10) : STOP_GRACE_MS / 1000;
+	bool grace = count && strcmp(words[0], "snapshot") != 0;
+	char *end = NULL, **more = words + grace;
+	unsigned long seconds = grace ? strtoul(words[0], &end, 10) : STOP_GRACE_MS / 1000;
 
-	if (count && (*end || words[0][0] == '-' || seconds > GRACE_MAX_SECONDS))
+	if (grace && (*end || words[0][0] == '-' || seconds > GRACE_MAX_SECONDS))
 		return error_set(err, EINVAL, "INVALID_VALUE", "'%.40s' is not a number of seconds up to %d",
 				 words[0], GRACE_MAX_SECONDS);
+	count -= grace;
+	if (count > 2 || (count && strcmp(more[0], "snapshot") != 0))
+		return error_set(err, EINVAL, "INVALID_VERB", "'%.40s' is not understood behind stop",
+				 more[count > 2 ? 2 : 0]);
+	if (count)
+		return snapshot_take_at_stop(at->sandbox, count > 1 ? more[1] : NULL,
+					     (uint32_t)seconds * 1000, at->held, at->wait, err);
 	sandbox_stop(at->sandbox, (uint32_t)seconds * 1000);
 	return 0;
 }
@@ -88,7 +98,7 @@ static int do_snapshot(const struct place *at, char **words, int count, struct e
 
 static const struct verb sandbox_verbs[] = {
     {"start", 0, 0, "start", do_start},
-    {"stop", 0, 1, "stop [SECONDS]", do_stop},
+    {"stop", 0, 3, "stop [SECONDS] [snapshot [NAME]]", do_stop},
     {"snapshot", 0, 1, "snapshot [NAME]", do_snapshot},
     {0},
 };
@@ -109,7 +119,8 @@ const struct node sandbox_rows[] = {
      .children = &programs},
     {"proc", 0755, "a directory per command; mkdir NAME declares one of that name", .children = &processes,
      .result = true},
-    {"ctl", 0200, "verbs: start, stop [SECONDS], snapshot [NAME]", .store = sandbox_ctl, .waits = true},
+    {"ctl", 0200, "verbs: start, stop [SECONDS] [snapshot [NAME]], snapshot [NAME]", .store = sandbox_ctl,
+     .waits = true},
     {"state", 0444, "unstarted, pending, creating, running, terminating, completed, failed, terminated",
      .show = state_show},
     {"id", 0444, "the backend's name for it", .show = id_show},

@@ -100,6 +100,13 @@ refuses() { # ERRNO PYTHON
 	[ ! -e "$B/snapshots/4" ]
 }
 
+@test "with a stop: not here, and nothing is stopped" {
+	same ready "$(inside 'echo ready')"
+	same ENOTSUP "$(commit "$B/ctl" 'stop 5 snapshot x')"
+	grep -q '^UNSUPPORTED: ' "$B/error"
+	state_is running
+}
+
 @test "of a sandbox that has not started, has ended, is no more" {
 	if mkdir "$B/snapshots/a" 2>/dev/null; then false; fi
 	grep -q NOT_RUNNING "$B/error"

@@ -201,8 +201,9 @@ static void test_verbs(void **state)
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_int_equal(put(h, bad[i]), -EINVAL);
 	assert_int_equal(put(h, "jump over\n"), -EINVAL);
-	assert_string_equal(s->error.text,
-			    "'jump over' is not understood; known: start; stop [SECONDS]; snapshot [NAME]");
+	assert_string_equal(
+	    s->error.text,
+	    "'jump over' is not understood; known: start; stop [SECONDS] [snapshot [NAME]]; snapshot [NAME]");
 	memset(line, 'x', sizeof line);
 	line[sizeof line - 1] = '\0';
 	assert_int_equal(put(h, line), -EINVAL);

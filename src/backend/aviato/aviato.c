@@ -212,6 +212,7 @@ static const struct backend_ops aviato_ops = {
     .follow = logs_follow,
     .forget = logs_forget,
     .snapshot = snapshots_take,
+    .snapshot_at_stop = snapshots_take_at_stop,
     .snapshot_remove = snapshots_remove,
     .snapshots = snapshots_list,
     .tell = catalogs_tell,

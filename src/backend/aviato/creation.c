@@ -8,6 +8,7 @@
 #include "backend/aviato/delay.h"
 #include "backend/aviato/failure.h"
 #include "backend/aviato/remote.h"
+#include "backend/aviato/snapshots.h"
 #include "base/log.h"
 #include "rpc/json.h"
 
@@ -270,6 +271,9 @@ static void came(void *owner, const cJSON *answer, const struct rpc_status *stat
 	struct error why;
 
 	if (is_id(id, sizeof i->id)) {
+		core_lock();
+		snapshots_see_volumes(i, i->body); /* what comes with a template is told later */
+		core_unlock();
 		cJSON_Delete(i->body);
 		i->body = NULL;
 		remote_created(i, answer);

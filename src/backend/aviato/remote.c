@@ -22,6 +22,7 @@
 #define STOP_BUDGET_MS	   30000u
 #define STOP_FIRST_MS	   1000u /* after a DeleteSandbox that failed */
 #define STOP_LAST_MS	   15000u
+#define SNAPSHOT_S	   635u /* what a DeleteSandbox may take longer with a snapshot */
 #define KILL_MS		   1500u /* how long an agent may take, after the grace, to say the last of its commands */
 #define POLL_FIRST_MS	   200u
 #define POLL_MAX_MS	   2000u
@@ -108,6 +109,8 @@ void remote_post_step(struct remote *i)
 
 void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 {
+	static const struct error ended = {ESHUTDOWN, "SANDBOX_ENDED", "the sandbox has ended"};
+
 	if (i->phase == PHASE_ENDED)
 		return;
 	request_cancel(&i->request);
@@ -119,6 +122,7 @@ void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 	if (i->sandbox)
 		sandbox_ended(i->sandbox, i->wants.stop ? END_TERMINATED : how, why);
 	core_unlock();
+	snapshots_fail_at_stop(i, why ? why : &ended); /* no other is asked for from here on */
 	logs_step(i);
 }
 
@@ -141,6 +145,7 @@ void remote_remember(struct remote *i, const cJSON *sandbox)
 	keep_text(i->known.runner, sizeof i->known.runner, json_text(status, "runnerId"));
 	if (code >= 0)
 		i->known.exit_code = code;
+	snapshots_see_volumes(i, json_object(sandbox, "spec"));
 	if (services) {
 		cJSON_Delete(i->known.services);
 		i->known.services = cJSON_Duplicate(services, true);
@@ -324,17 +329,35 @@ static void stop_later(struct remote *i, const struct rpc_status *status)
 	i->stop_pause_ms = delay_doubled(i->stop_pause_ms, STOP_LAST_MS);
 }
 
+/* Without the snapshot nobody has asked for its end: what it holds is still there. */
+static void refuse_to_stop(struct remote *i, const struct rpc_status *status)
+{
+	struct error why;
+
+	failure_set(&why, status, "stop the sandbox with a snapshot");
+	i->phase = PHASE_IDLE;
+	snapshots_fail_at_stop(i, &why);
+	core_lock();
+	i->wants.stop = false;
+	sandbox_stop_failed(i->sandbox, &why);
+	core_unlock();
+}
+
 static void deleted(void *owner, const cJSON *answer, const struct rpc_status *status)
 {
 	struct remote *i = owner;
 	const cJSON *sandbox = json_object(answer, "sandbox");
 
+	if (answer)
+		snapshots_told_at_stop(i, answer);
 	if (sandbox) {
 		i->phase = PHASE_ENDING;
 		i->poll_ms = POLL_FIRST_MS;
 		remote_see(i, sandbox);
 	} else if (answer || failure_is_gone(status)) {
 		remote_end(i, END_TERMINATED, NULL);
+	} else if (i->last && failure_is_final(status) && !failure_is_passing(status)) {
+		refuse_to_stop(i, status);
 	} else {
 		stop_later(i, status);
 	}
@@ -354,14 +377,16 @@ static void delete (struct remote *i)
 {
 	uint32_t seconds = seconds_left(i);
 	cJSON *body = cJSON_CreateObject();
+	bool snapshot = snapshots_ask_at_stop(i, body, &seconds);
 
 	i->phase = PHASE_STOPPING;
 	cJSON_AddStringToObject(body, "sandboxId", i->id);
 	if (seconds)
 		cJSON_AddNumberToObject(body, "gracePeriodSeconds", seconds);
-	cJSON_AddTrueToObject(body, "allowMissing");
-	request_start(&i->request, i->aviato, "DeleteSandbox", body, (seconds + 10) * 1000, STOP_BUDGET_MS,
-		      deleted, i);
+	if (!snapshot) /* the two do not go together */
+		cJSON_AddTrueToObject(body, "allowMissing");
+	request_start(&i->request, i->aviato, "DeleteSandbox", body,
+		      (seconds + (snapshot ? SNAPSHOT_S : 10)) * 1000, STOP_BUDGET_MS, deleted, i);
 }
 
 /* The main process ends on TERM at once, and everything in the sandbox with it. So the agent, which core has

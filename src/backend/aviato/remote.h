@@ -30,7 +30,9 @@ enum phase {
 struct remote {
 	struct list link;
 	struct aviato *aviato;
-	struct list logs;	 /* struct remote_log: those that were opened */
+	struct list logs; /* struct remote_log: those that were opened */
+	struct snapshot_work
+	    *last;		 /* the snapshot that is to be taken as it is stopped, or NULL; core lock */
 	struct sandbox *sandbox; /* NULL: none of core's yet, or any more */
 	enum phase phase;
 	char id[128]; /* the service's; "" before it is known */
@@ -70,6 +72,8 @@ struct remote {
 	/* What info tells; core lock */
 	struct {
 		char state[40], reason[200], runner[80], path[8], path_reason[120];
+		char volume[64];  /* a scratch volume of it */
+		unsigned volumes; /* how many of those it has */
 		cJSON *services;
 		int exit_code; /* -1: not known */
 	} known;

@@ -25,7 +25,7 @@
 #define DELETE_MS     30000u
 
 /* One that is being made or deleted. */
-struct work {
+struct snapshot_work {
 	/* Core lock */
 	struct list link;      /* of the mount's */
 	struct remote *remote; /* NULL when that was let go of, and with it the snapshot */
@@ -40,12 +40,14 @@ struct work {
 	struct delay *delay;
 	unsigned poll_ms;
 	uint64_t until;
+	bool sent;	  /* of one that comes with the end of its sandbox: it was asked for, */
+	uint32_t seconds; /* with so much grace */
 	char sandbox_id[128], id[SNAPSHOT_ID_MAX + 1], request_id[128];
 };
 
-static struct work *new_work(struct remote *i, struct snapshot *n)
+static struct snapshot_work *new_work(struct remote *i, struct snapshot *n)
 {
-	struct work *w = calloc(1, sizeof *w);
+	struct snapshot_work *w = calloc(1, sizeof *w);
 
 	if (!w)
 		return NULL;
@@ -60,7 +62,7 @@ static struct work *new_work(struct remote *i, struct snapshot *n)
 	return w;
 }
 
-static void free_work(struct work *w)
+static void free_work(struct snapshot_work *w)
 {
 	unsigned posted;
 
@@ -80,7 +82,7 @@ static void free_work(struct work *w)
 }
 
 /* Core lock held. */
-static bool post(struct work *w, void (*fn)(void *arg))
+static bool post(struct snapshot_work *w, void (*fn)(void *arg))
 {
 	w->posted++;
 	if (loop_post(fn, w) == 0)
@@ -90,7 +92,7 @@ static bool post(struct work *w, void (*fn)(void *arg))
 }
 
 /* In a posted call: false when there is nothing more to do. */
-static bool came(struct work *w)
+static bool came(struct snapshot_work *w)
 {
 	bool dead = w->dead;
 	unsigned posted;
@@ -105,7 +107,7 @@ static bool came(struct work *w)
 
 /* --- Ends --- */
 
-static void fail(struct work *w, const struct error *why)
+static void fail(struct snapshot_work *w, const struct error *why)
 {
 	struct snapshot *n;
 
@@ -121,7 +123,7 @@ static void fail(struct work *w, const struct error *why)
 }
 
 /* Core lock held; before the loop thread knows of it. */
-static void drop_unposted(struct work *w)
+static void drop_unposted(struct snapshot_work *w)
 {
 	snapshot_set_instance(w->snapshot, NULL);
 	list_remove(&w->link);
@@ -140,7 +142,7 @@ static void no_memory(struct snapshot *n)
 
 static void deleted(void *owner, const cJSON *answer, const struct rpc_status *status)
 {
-	struct work *w = owner;
+	struct snapshot_work *w = owner;
 	struct snapshot *n;
 	struct error why;
 
@@ -159,7 +161,7 @@ static void deleted(void *owner, const cJSON *answer, const struct rpc_status *s
 	fail(w, &why);
 }
 
-static cJSON *body_with_id(const struct work *w)
+static cJSON *body_with_id(const struct snapshot_work *w)
 {
 	cJSON *body = cJSON_CreateObject();
 
@@ -167,7 +169,7 @@ static cJSON *body_with_id(const struct work *w)
 	return body;
 }
 
-static void begin_deleting(struct work *w)
+static void begin_deleting(struct snapshot_work *w)
 {
 	cJSON *body = body_with_id(w);
 
@@ -181,7 +183,7 @@ static void begin_deleting(struct work *w)
 
 static void poll_again(void *arg);
 
-static void see(struct work *w, const cJSON *snapshot)
+static void see(struct snapshot_work *w, const cJSON *snapshot)
 {
 	const char *state = json_text(snapshot, "state"), *said = json_text(snapshot, "stateReason");
 	struct error why;
@@ -209,7 +211,7 @@ static void see(struct work *w, const cJSON *snapshot)
 	}
 }
 
-static bool is_unwanted(const struct work *w)
+static bool is_unwanted(const struct snapshot_work *w)
 {
 	bool unwanted;
 
@@ -221,7 +223,7 @@ static bool is_unwanted(const struct work *w)
 
 static void looked(void *owner, const cJSON *answer, const struct rpc_status *status)
 {
-	struct work *w = owner;
+	struct snapshot_work *w = owner;
 	struct error why;
 
 	if (is_unwanted(w)) {
@@ -236,17 +238,15 @@ static void looked(void *owner, const cJSON *answer, const struct rpc_status *st
 
 static void poll_again(void *arg)
 {
-	struct work *w = arg;
+	struct snapshot_work *w = arg;
 
 	w->delay = NULL;
 	request_start(&w->request, w->aviato, "GetFileSystemSnapshot", body_with_id(w), POLL_MS, BUDGET_MS,
 		      looked, w);
 }
 
-static bool take_id(struct work *w, const cJSON *snapshot)
+static bool take_id(struct snapshot_work *w, const char *id)
 {
-	const char *id = json_text(snapshot, "fileSystemSnapshotId");
-
 	if (!*id || strlen(id) > SNAPSHOT_ID_MAX || strpbrk(id, " \t\n"))
 		return false;
 	strcpy(w->id, id);
@@ -259,10 +259,10 @@ static bool take_id(struct work *w, const cJSON *snapshot)
 
 static void created(void *owner, const cJSON *answer, const struct rpc_status *status)
 {
-	struct work *w = owner;
+	struct snapshot_work *w = owner;
 	struct error why;
 
-	if (answer && take_id(w, answer)) {
+	if (answer && take_id(w, json_text(answer, "fileSystemSnapshotId"))) {
 		if (is_unwanted(w))
 			begin_deleting(w);
 		else
@@ -278,7 +278,7 @@ static void created(void *owner, const cJSON *answer, const struct rpc_status *s
 
 static void create_posted(void *arg)
 {
-	struct work *w = arg;
+	struct snapshot_work *w = arg;
 	cJSON *body;
 
 	if (!came(w))
@@ -291,33 +291,137 @@ static void create_posted(void *arg)
 		      w);
 }
 
-void snapshots_take(struct backend *b, struct snapshot *n)
+/* One that is asked for by a request of ours. */
+static struct snapshot_work *new_request(struct snapshot *n)
 {
-	struct work *w = new_work(sandbox_instance(snapshot_sandbox(n)), n);
+	struct snapshot_work *w = new_work(sandbox_instance(snapshot_sandbox(n)), n);
 	unsigned char random[8];
 
-	(void)b;
-	if (w && getrandom(random, sizeof random, 0) == sizeof random) {
-		snprintf(w->request_id, sizeof w->request_id,
-			 SNAPSHOT_MARK "%02x%02x%02x%02x%02x%02x%02x%02x.%s", random[0], random[1], random[2],
-			 random[3], random[4], random[5], random[6], random[7], snapshot_name(n));
-		if (post(w, create_posted))
-			return;
+	if (!w)
+		return NULL;
+	if (getrandom(random, sizeof random, 0) != sizeof random) {
+		drop_unposted(w);
+		return NULL;
 	}
+	snprintf(w->request_id, sizeof w->request_id, SNAPSHOT_MARK "%02x%02x%02x%02x%02x%02x%02x%02x.%s",
+		 random[0], random[1], random[2], random[3], random[4], random[5], random[6], random[7],
+		 snapshot_name(n));
+	return w;
+}
+
+void snapshots_take(struct backend *b, struct snapshot *n)
+{
+	struct snapshot_work *w = new_request(n);
+
+	(void)b;
+	if (w && post(w, create_posted))
+		return;
 	if (w)
 		drop_unposted(w);
 	no_memory(n);
+}
+
+/* --- With the end of its sandbox --- */
+
+void snapshots_see_volumes(struct remote *i, const cJSON *spec)
+{
+	const cJSON *volumes = json_array(spec, "volumes"), *one;
+
+	if (!spec) /* it is not told of each time */
+		return;
+	i->known.volumes = 0;
+	cJSON_ArrayForEach(one, volumes)
+	{
+		if (json_text(one, "volumeId")[0])
+			continue;
+		i->known.volumes++;
+		snprintf(i->known.volume, sizeof i->known.volume, "%s", json_text(one, "name"));
+	}
+}
+
+int snapshots_take_at_stop(struct backend *b, struct snapshot *n, struct error *err)
+{
+	struct remote *i = sandbox_instance(snapshot_sandbox(n));
+
+	(void)b;
+	if (i->known.volumes != 1)
+		return error_set(err, EOPNOTSUPP, "UNSUPPORTED",
+				 "a snapshot is taken of a sandbox with one scratch volume; it has %u",
+				 i->known.volumes);
+	if (i->wants.stop)
+		return error_set(err, EBUSY, "BUSY", "the sandbox is being stopped already");
+	i->last = new_request(n);
+	return i->last ? 0 : error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+}
+
+static struct snapshot_work *take_last(struct remote *i)
+{
+	struct snapshot_work *w;
+
+	core_lock();
+	w = i->last;
+	i->last = NULL;
+	core_unlock();
+	return w;
+}
+
+bool snapshots_ask_at_stop(struct remote *i, cJSON *body, uint32_t *seconds)
+{
+	struct snapshot_work *w;
+	const char *const names[] = {i->known.volume};
+
+	core_lock();
+	w = i->last;
+	core_unlock();
+	if (!w)
+		return false;
+	if (w->sent) /* the same request, to the letter */
+		*seconds = w->seconds;
+	w->sent = true;
+	w->seconds = *seconds;
+	cJSON_AddItemToObject(body, "snapshotVolumes", cJSON_CreateStringArray(names, 1));
+	cJSON_AddStringToObject(body, "requestId", w->request_id);
+	return true;
+}
+
+void snapshots_told_at_stop(struct remote *i, const cJSON *answer)
+{
+	struct snapshot_work *w = take_last(i);
+	const char *id =
+	    cJSON_GetStringValue(cJSON_GetArrayItem(json_array(answer, "fileSystemSnapshotIds"), 0));
+	struct error why;
+
+	if (!w)
+		return;
+	w->until = request_clock_ms() + CREATE_MS;
+	if (!id || !take_id(w, id)) {
+		error_set(&why, EPROTO, "BAD_ANSWER",
+			  "the service stopped the sandbox and tells of no snapshot");
+		fail(w, &why);
+	} else if (is_unwanted(w)) {
+		begin_deleting(w);
+	} else {
+		poll_again(w);
+	}
+}
+
+void snapshots_fail_at_stop(struct remote *i, const struct error *why)
+{
+	struct snapshot_work *w = take_last(i);
+
+	if (w)
+		fail(w, why);
 }
 
 /* --- Removing --- */
 
 static void remove_posted(void *arg)
 {
-	struct work *w = arg;
+	struct snapshot_work *w = arg;
 
 	if (!came(w) || w->deleting)
 		return;
-	if (request_under_way(&w->request))
+	if (request_under_way(&w->request) || !w->id[0])
 		return; /* its end sees that it is not wanted */
 	delay_cancel(w->delay);
 	w->delay = NULL;
@@ -326,7 +430,7 @@ static void remove_posted(void *arg)
 
 void snapshots_remove(struct backend *b, struct snapshot *n)
 {
-	struct work *w = snapshot_instance(n);
+	struct snapshot_work *w = snapshot_instance(n);
 
 	(void)b;
 	if (!w)
@@ -343,7 +447,7 @@ void snapshots_remove(struct backend *b, struct snapshot *n)
 
 void snapshots_watch(struct remote *i, struct snapshot *n)
 {
-	struct work *w = new_work(i, n);
+	struct snapshot_work *w = new_work(i, n);
 
 	if (!w)
 		return;
@@ -354,13 +458,13 @@ void snapshots_watch(struct remote *i, struct snapshot *n)
 /* --- The end --- */
 
 /* Cuts what belongs to `i`, or all; one that the loop thread is about to hear of is left to it. */
-static struct work *next_work(struct aviato *a, const struct remote *i)
+static struct snapshot_work *next_work(struct aviato *a, const struct remote *i)
 {
-	struct work *found = NULL;
+	struct snapshot_work *found = NULL;
 
 	core_lock();
 	list_each (pos, &a->snapshots) {
-		struct work *w = container_of(pos, struct work, link);
+		struct snapshot_work *w = container_of(pos, struct snapshot_work, link);
 
 		if (i && w->remote != i)
 			continue;
@@ -378,7 +482,7 @@ static struct work *next_work(struct aviato *a, const struct remote *i)
 
 void snapshots_part(struct remote *i)
 {
-	struct work *w;
+	struct snapshot_work *w;
 
 	while ((w = next_work(i->aviato, i)))
 		free_work(w);
@@ -386,7 +490,7 @@ void snapshots_part(struct remote *i)
 
 void snapshots_close(struct aviato *a)
 {
-	struct work *w;
+	struct snapshot_work *w;
 
 	while ((w = next_work(a, NULL)))
 		free_work(w);

@@ -14,6 +14,16 @@ void snapshots_take(struct backend *b, struct snapshot *n);
 void snapshots_remove(struct backend *b, struct snapshot *n);
 void snapshots_list(struct backend *b, struct sandbox *s);
 
+/*
+ * The one that comes with the end of its sandbox. What it is of: a spec is looked at when one is told; core
+ * lock held.
+ */
+void snapshots_see_volumes(struct remote *i, const cJSON *spec);
+int snapshots_take_at_stop(struct backend *b, struct snapshot *n, struct error *err);
+/* Adds it to a DeleteSandbox with so much grace; false when there is none. It ends in one of the next two. */
+bool snapshots_ask_at_stop(struct remote *i, cJSON *body, uint32_t *seconds);
+void snapshots_told_at_stop(struct remote *i, const cJSON *answer);
+void snapshots_fail_at_stop(struct remote *i, const struct error *why);
 /* Follows one that is being made already. Core lock held, loop thread. */
 void snapshots_watch(struct remote *i, struct snapshot *n);
 

@@ -139,9 +139,40 @@ static int may_snapshot(struct error *err)
 			 the_mount.backend->ops->name);
 }
 
-int snapshot_make(struct sandbox *s, const char *name, struct snapshot **ret, struct error *err)
+/* One of that name, which the backend does not know of yet, with a reference; NULL with a sentence. */
+static struct snapshot *declare(struct sandbox *s, const char *name, struct error *err)
 {
 	char number[16];
+	struct snapshot *n;
+
+	if (!name && free_number(s, number, sizeof number) == 0)
+		name = number;
+	if (!name || object_name_check(name)) {
+		error_set(err, EINVAL, "INVALID_NAME",
+			  "a snapshot's name has 1 to %d bytes of A-Z a-z 0-9 . _ - and starts and "
+			  "ends with a letter or digit",
+			  NAME_MAX_BYTES);
+		return NULL;
+	}
+	if (snapshot_find(s, name)) {
+		error_set(err, EEXIST, "EXISTS", "there is a snapshot %s already", name);
+		return NULL;
+	}
+	n = add(s, name);
+	if (n)
+		object_ref(&n->object);
+	else
+		error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+	return n;
+}
+
+static int not_running(struct error *err)
+{
+	return error_set(err, EBUSY, "NOT_RUNNING", "a snapshot is taken of a running sandbox");
+}
+
+int snapshot_make(struct sandbox *s, const char *name, struct snapshot **ret, struct error *err)
+{
 	struct snapshot *n;
 	int rc = may_snapshot(err);
 
@@ -149,22 +180,12 @@ int snapshot_make(struct sandbox *s, const char *name, struct snapshot **ret, st
 		rc = sandbox_refuses_commands(s, err);
 	if (rc)
 		return rc;
-	if (!name && free_number(s, number, sizeof number) == 0)
-		name = number;
-	if (!name || object_name_check(name))
-		return error_set(err, EINVAL, "INVALID_NAME",
-				 "a snapshot's name has 1 to %d bytes of A-Z a-z 0-9 . _ - and starts and "
-				 "ends with a letter or digit",
-				 NAME_MAX_BYTES);
-	if (snapshot_find(s, name))
-		return error_set(err, EEXIST, "EXISTS", "there is a snapshot %s already", name);
 	if (s->state != SANDBOX_RUNNING)
-		return error_set(err, EBUSY, "NOT_RUNNING", "a snapshot is taken of a running sandbox");
-	n = add(s, name);
+		return not_running(err);
+	n = declare(s, name, err);
 	if (!n)
-		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
+		return -err->code;
 	*ret = n;
-	object_ref(&n->object);
 	the_mount.backend->ops->snapshot(the_mount.backend, n);
 	return 0;
 }
@@ -203,6 +224,36 @@ int snapshot_take(struct sandbox *s, const char *name, struct object **held, str
 	if (rc)
 		return rc;
 	*held = &n->object;
+	return judge(n, ret_wait, err);
+}
+
+int snapshot_take_at_stop(struct sandbox *s, const char *name, uint32_t grace_ms, struct object **held,
+			  struct list **ret_wait, struct error *err)
+{
+	struct backend *b = the_mount.backend;
+	struct snapshot *n;
+	int rc;
+
+	if (*held)
+		return judge((struct snapshot *)*held, ret_wait, err);
+	if (!b->ops->snapshot_at_stop)
+		return error_set(err, EOPNOTSUPP, "UNSUPPORTED",
+				 "the %s backend takes no snapshot of what it stops: take one first",
+				 b->ops->name);
+	/* `terminating` it still is where the last attempt was refused. */
+	if (s->state != SANDBOX_RUNNING && s->state != SANDBOX_TERMINATING)
+		return not_running(err);
+	n = declare(s, name, err);
+	if (!n)
+		return -err->code;
+	*held = &n->object;
+	rc = b->ops->snapshot_at_stop(b, n, err);
+	if (rc) {
+		unlist(n);
+		backend_lets_go(n);
+		return rc;
+	}
+	sandbox_stop(s, grace_ms);
 	return judge(n, ret_wait, err);
 }
 

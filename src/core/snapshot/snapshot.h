@@ -61,6 +61,9 @@ int snapshot_make(struct sandbox *s, const char *name, struct snapshot **ret, st
  */
 int snapshot_take(struct sandbox *s, const char *name, struct object **held, struct list **ret_wait,
 		  struct error *err);
+/* ctl stop snapshot: the same of one that is stopped, and of what its commands leave. */
+int snapshot_take_at_stop(struct sandbox *s, const char *name, uint32_t grace_ms, struct object **held,
+			  struct list **ret_wait, struct error *err);
 /* rmdir. */
 int snapshot_drop(struct snapshot *n, struct error *err);
 
