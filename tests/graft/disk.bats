@@ -74,8 +74,10 @@ load helpers
 }
 
 @test "20,000 entries: listed whole, in pieces by their cookies, and removed" {
-	(cd "$TREE" && seq -f 'n%g' 20000 | xargs touch)
-	same 20000 "$(find "$M" -type f | sort -u | wc -l)"
+	local entries=20000
+	[ -z "${LATENCY:-}" ] || entries=2000 # each is removed on its own
+	(cd "$TREE" && seq -f 'n%g' $entries | xargs touch)
+	same $entries "$(find "$M" -type f | sort -u | wc -l)"
 	"$PYTHON" - "$M" <<-'END'
 		import ctypes, sys
 		libc = ctypes.CDLL(None)

@@ -4,19 +4,6 @@
 GRAFT=--far
 load helpers
 
-# cut_often: until the end of the test, or heal.
-cut_often() {
-	while kill -USR2 "$SERVER" 2>/dev/null; do
-		sleep 0.0"$((RANDOM % 10))"
-	done 3>&- &
-	BACKGROUND=$!
-}
-
-heal() {
-	kill "$BACKGROUND"
-	BACKGROUND=
-}
-
 @test "a connection lost in mid-write: every byte arrives, once and in its place" {
 	cut_often
 	timeout 100 "$PYTHON" - "$M" <<-'END'

@@ -1,6 +1,8 @@
 /* A core with one sandbox, whose agent is tree_agent and shows any directory as its root. */
 #include "far_tree.h"
 
+#include "slow_way.h"
+
 #include "base/loop.h"
 #include "channel/pipe.h"
 #include "core/after.h"
@@ -26,6 +28,7 @@ static struct {
 	char place[32];
 	struct sockaddr_un at;
 	int connection; /* a second descriptor of it; -1: none yet. Core lock */
+	int latency_ms; /* of a round trip; 0: the socket itself */
 	bool ended;
 } tree = {.connection = -1};
 
@@ -37,7 +40,7 @@ static int connect_now(void)
 		close(fd);
 		return -1;
 	}
-	return fd;
+	return tree.latency_ms ? slow_way(fd, tree.latency_ms / 2) : fd;
 }
 
 /* On the loop thread. */
@@ -164,6 +167,7 @@ struct graft *far_tree_open(const char *directory, fuse_ino_t root)
 	struct graft *g;
 
 	tree.directory = directory;
+	tree.latency_ms = getenv("LATENCY") ? atoi(getenv("LATENCY")) : 0;
 	strcpy(tree.place, "/tmp/mount-tree.XXXXXX");
 	if (!mkdtemp(tree.place))
 		return NULL;

@@ -8,6 +8,9 @@ ROOT=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
 MOUNT_TREE=$(realpath "${MOUNT_TREE:-$ROOT/${BUILD:-build}/mount_tree}")
 # GRAFT=--far: the directory is served by an agent.
 GRAFT=${GRAFT:-}
+# LATENCY: milliseconds of a round trip to that agent. CUTS=on: the connection to it is lost again
+# and again.
+CUTS=${CUTS:-}
 # So many descriptors may the server have open.
 DESCRIPTORS=${DESCRIPTORS:-}
 PYTHON=/usr/bin/python3
@@ -49,6 +52,7 @@ mount_tree() {
 	SERVER=$!
 	read -r -t 20 -u "$SAYS" line
 	[ "$line" = ready ]
+	[ -z "$CUTS" ] || cut_often 0.
 }
 
 # Also judges how the server ended: a sanitizer's finding shows here.
@@ -60,6 +64,19 @@ unmount_tree() {
 	SERVER=
 	[ $status = 0 ] || cat "$T/errors"
 	return $status
+}
+
+# cut_often [0.]: every few hundredths of a second, or tenths, until the end of the test, or heal.
+cut_often() {
+	while kill -USR2 "$SERVER" 2>/dev/null; do
+		sleep "${1:-0.0}$((RANDOM % 10))"
+	done 3>&- &
+	BACKGROUND=$!
+}
+
+heal() {
+	kill "$BACKGROUND"
+	BACKGROUND=
 }
 
 same() { # EXPECTED GOT

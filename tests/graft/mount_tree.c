@@ -1,6 +1,6 @@
 /*
  * mount_tree [--far] DIRECTORY MOUNTPOINT: shows a directory as fs/ does, and nothing else around it;
- * --far: by an agent, the connection to which SIGUSR2 cuts.
+ * --far: by an agent, the connection to which SIGUSR2 cuts, and takes LATENCY milliseconds for a round trip.
  * PASSTHROUGH=off in the environment: the kernel asks for all data. STILL=on: it may remember names and
  * attributes, as where nothing runs in a sandbox; then SIGUSR2 is a moment in which anything may have
  * changed. Says "ready" on stdout once mounted, "down" when SIGUSR1 ended the sandbox; ends when unmounted.
