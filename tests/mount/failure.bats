@@ -65,6 +65,39 @@ exit 1' path_without_bwrap
 	fi
 }
 
+# Its child waits for it, and holds all it was given.
+@test "bwrap is killed half-way: said at once, and what it began is gone" {
+	FAKE_BWRAP="#!/bin/sh
+case \$* in *--version*|*--help*) exec /usr/bin/bwrap \"\$@\";; esac
+sleep 1000 &
+echo \$! >$T/begun
+kill -KILL \$\$" path_without_bwrap
+	PATH=$T/bin mount_up
+	mkdir "$S" "$B"
+	did_not_run 'ended before it was ready'
+	eventually 20 gone "$(cat "$T/begun")"
+}
+
+# Nobody is left to read what bwrap says of its child, before that may go on.
+@test "the daemon is killed while bwrap begins: the next mount ends what came of it" {
+	FAKE_BWRAP="#!/bin/sh
+case \$* in *--version*|*--help*) exec /usr/bin/bwrap \"\$@\";; esac
+touch $T/begun
+until [ -e $T/go ]; do sleep 0.01; done
+exec /usr/bin/bwrap \"\$@\"" path_without_bwrap
+	PATH=$T/bin mount_up
+	mkdir "$S" "$B"
+	put "$B/ctl" start
+	eventually 20 test -e "$T/begun"
+	kill_daemon
+	touch "$T/go"
+	eventually 40 eval '[ -n "$(agents)" ]'
+	mount_up
+	[ ! -d "$S" ]
+	eventually 20 eval '[ -z "$(agents)" ]'
+	eventually 20 eval '[ -z "$(ls "$STATE/default")" ]'
+}
+
 @test "no /dev/fuse: one line" {
 	as_root
 	local status=0

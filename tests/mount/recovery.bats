@@ -188,6 +188,22 @@ connected() {
 	same fresh "$(inside 'echo fresh')"
 }
 
+# As it dies between the agent's first step and the note of its pid.
+@test "the daemon is killed before it has written the agent down: the next mount ends it" {
+	local_only 'meta.json is its alone'
+	same up "$(inside 'echo up')"
+	kill_daemon
+	local meta
+	meta=$(echo "$STATE"/default/*/meta.json)
+	jq -c '.agent = 0 | .agent_started = "0"' "$meta" >"$T/meta"
+	cat "$T/meta" >"$meta"
+	[ -n "$(agents)" ]
+	mount_up
+	[ ! -d "$S" ]
+	same '' "$(agents)"
+	eventually 20 eval '[ -z "$(ls "$STATE/default")" ]'
+}
+
 @test "on_exit=keep: an unmount lets it live, the next mount has it" {
 	mount_down
 	mount_up -o on_exit=keep

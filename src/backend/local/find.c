@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "channel/pipe.h"
+#include "channel/protocol.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -39,6 +41,49 @@ int local_living_agent(const struct meta *m)
 static bool spool_in_use(int spool)
 {
 	return flock(spool, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+}
+
+#define LAST_MS 2000 /* what such an agent may take to end */
+#define LOOK_MS 5
+
+/* As a daemon of its own would say it: HELLO and, right behind, SHUTDOWN without a grace. */
+static int say_shutdown(int socket)
+{
+	const struct frame hello = {.type = MSG_HELLO, .length = 9};
+	const struct frame shutdown = {.type = MSG_SHUTDOWN, .length = 4};
+	uint8_t header[FRAME_HEADER];
+	struct buf words;
+	int rc;
+
+	buf_init(&words, 64);
+	frame_header(&hello, header);
+	rc = buf_append(&words, header, sizeof header);
+	rc = rc ? rc : put_u32(&words, PROTOCOL_MAGIC);
+	rc = rc ? rc : put_u32(&words, PROTOCOL_VERSION);
+	rc = rc ? rc : put_u8(&words, SPOOL_SHARED);
+	frame_header(&shutdown, header);
+	rc = rc ? rc : buf_append(&words, header, sizeof header);
+	rc = rc ? rc : put_u32(&words, 0);
+	if (!rc && send(socket, words.data, words.len, MSG_NOSIGNAL) != (ssize_t)words.len)
+		rc = -EIO;
+	buf_free(&words);
+	return rc;
+}
+
+/*
+ * A daemon that died between its agent's first step and the note of it leaves an agent nobody knows by
+ * pid. It has run nothing yet, as nobody was connected to it; and bwrap may not even have finished with it.
+ */
+static bool end_unrecorded(struct instance *i)
+{
+	int socket = instance_connect(&i->home);
+	bool said = socket >= 0 && say_shutdown(socket) == 0;
+
+	for (int waited = 0; said && waited < LAST_MS && spool_in_use(i->spool); waited += LOOK_MS)
+		poll(NULL, 0, LOOK_MS);
+	if (socket >= 0)
+		close(socket);
+	return !spool_in_use(i->spool);
 }
 
 /* A maker that died before its first meta.json leaves at most the lock. */
@@ -118,7 +163,7 @@ int local_examine(struct instance *i, const char *id, struct error *err)
 	i->agent_fd = local_living_agent(&i->meta);
 	i->spool = openat(i->home.dir, "spool", OPEN_DIR);
 	if (i->agent_fd < 0)
-		return i->spool >= 0 && spool_in_use(i->spool)
+		return i->spool >= 0 && spool_in_use(i->spool) && !end_unrecorded(i)
 			   ? error_set(err, EBUSY, "BAD_META", "an agent runs that was never written down")
 			   : 0;
 	i->socket = instance_connect(&i->home);

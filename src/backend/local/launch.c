@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 /* The daemon's ends of the pipes to bwrap, and what came out of them. */
 struct talk {
 	int info, errors, ready;
+	pid_t bwrap; /* and the process group of what it makes, up to the last step before the agent */
 	char info_text[256], error_text[1024];
 	size_t info_len, error_len;
 };
@@ -77,6 +79,13 @@ static int gather(const struct launch *l, int arguments, struct child *child, st
 	}
 	if (rc)
 		return rc;
+	/*
+	 * bwrap writes its note before it lets its child go on. Were we killed by then, SIGPIPE would end it,
+	 * and the child wait for ever, with a copy of every mount of the host. So it is a reader too.
+	 */
+	child->fds[LAUNCH_INFO_END] = fcntl(info[0], F_DUPFD_CLOEXEC, LAUNCH_FDS);
+	if (child->fds[LAUNCH_INFO_END] < 0)
+		return -errno;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	child->fds[STDIN_FILENO] = null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, LAUNCH_FDS);
 	if (null >= 0)
@@ -134,12 +143,25 @@ static int enter_cgroups(const struct launch *l, pid_t pid, struct error *err)
 	return 0;
 }
 
+/* For a start that hangs half-way: the first process takes all others of the sandbox with it. */
+static void kill_begun(const struct talk *t)
+{
+	pid_t pid = first_process(t);
+	int fd = pid ? pidfd_open(pid, 0) : -1;
+
+	if (fd >= 0) {
+		pidfd_send_signal(fd, SIGKILL, NULL, 0);
+		close(fd);
+	}
+	kill(-t->bwrap, SIGKILL); /* not reaped yet, so the number is its own */
+}
+
 /*
  * bwrap closes the ready pipe in its own process; in the sandbox it goes
  * through to the agent, which closes what it was not told about. So its end
  * says: the agent runs, or nothing does.
  */
-static int listen_until_ready(const struct launch *l, struct talk *t, struct error *err)
+static int listen_until_ready(const struct launch *l, struct talk *t, int bwrap_fd, struct error *err)
 {
 	struct timespec start;
 	char nothing[8];
@@ -152,8 +174,9 @@ static int listen_until_ready(const struct launch *l, struct talk *t, struct err
 		    {t->ready, POLLIN, 0},
 		    {t->info, POLLIN, 0},
 		    {t->errors, POLLIN, 0},
+		    {bwrap_fd, POLLIN, 0},
 		};
-		int n = poll(fds, 3, left_ms(&start));
+		int n = poll(fds, 4, left_ms(&start));
 
 		if (n == 0)
 			return error_set(err, ETIMEDOUT, "START_TIMEOUT",
@@ -166,6 +189,10 @@ static int listen_until_ready(const struct launch *l, struct talk *t, struct err
 			drain(&t->errors, t->error_text, sizeof t->error_text, &t->error_len);
 		if (fds[0].revents)
 			drain(&t->ready, nothing, sizeof nothing, &none);
+		if (fds[3].revents) { /* what it began may wait for it, and never close the pipes */
+			bwrap_fd = -1;
+			kill_begun(t);
+		}
 		if (!entered && first_process(t)) {
 			entered = true;
 			if (enter_cgroups(l, first_process(t), err))
@@ -261,19 +288,6 @@ static int bwrap_error(char *text, struct error *err)
 	return error_set(err, EIO, "START_FAILED", "the agent ended before it was ready");
 }
 
-/* For a start that hangs half-way: the first process takes all others of the sandbox with it. */
-static void kill_both(const struct talk *t, int bwrap_fd)
-{
-	pid_t pid = first_process(t);
-	int fd = pid ? pidfd_open(pid, 0) : -1;
-
-	if (fd >= 0) {
-		pidfd_send_signal(fd, SIGKILL, NULL, 0);
-		close(fd);
-	}
-	pidfd_send_signal(bwrap_fd, SIGKILL, NULL, 0);
-}
-
 /*
  * Waits for the agent; on failure nothing runs any more. bwrap itself is ended
  * in any case: it would only wait, and hold the mount namespace it came from, in
@@ -282,13 +296,13 @@ static void kill_both(const struct talk *t, int bwrap_fd)
 static int wait_for_agent(const struct launch *l, struct talk *t, int bwrap_fd, struct launched *run,
 			  struct error *err)
 {
-	int rc = listen_until_ready(l, t, err);
+	int rc = listen_until_ready(l, t, bwrap_fd, err);
 	bool stands = !rc && !find_agent(l, t, run);
 
 	if (stands)
 		pidfd_send_signal(bwrap_fd, SIGKILL, NULL, 0);
 	else if (rc)
-		kill_both(t, bwrap_fd);
+		kill_begun(t);
 	reap(bwrap_fd);
 	if (stands || rc)
 		return rc;
@@ -296,10 +310,11 @@ static int wait_for_agent(const struct launch *l, struct talk *t, int bwrap_fd, 
 	return bwrap_error(t->error_text, err);
 }
 
-static int start_child(struct child *c, int *bwrap_fd, struct error *err)
+static int start_child(struct child *c, pid_t *ret_pid, int *bwrap_fd, struct error *err)
 {
 	pid_t pid = child_start(c, bwrap_fd);
 
+	*ret_pid = pid;
 	if (pid < 0)
 		return error_errno(err, -pid, "START_FAILED", "cannot start bwrap");
 	if (!c->failed_step)
@@ -347,7 +362,7 @@ int launch(const struct launch *l, struct launched *ret, struct error *err)
 	if (rc)
 		error_errno(err, -rc, "START_FAILED", "cannot start bwrap");
 	else
-		rc = start_child(&child, &bwrap_fd, err);
+		rc = start_child(&child, &talk.bwrap, &bwrap_fd, err);
 	close_all(child.fds, LAUNCH_FDS);
 	if (!rc) {
 		rc = wait_for_agent(l, &talk, bwrap_fd, &run, err);

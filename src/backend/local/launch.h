@@ -18,6 +18,7 @@ enum launch_fd {
 	LAUNCH_LISTEN,
 	LAUNCH_SPOOL,
 	LAUNCH_READY,
+	LAUNCH_INFO_END, /* for bwrap to hold, not to read */
 	LAUNCH_FDS
 };
 
