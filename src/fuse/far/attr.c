@@ -428,6 +428,8 @@ static int on_statfs(struct far_op *op, struct file_reply *reply)
 {
 	int error = op->error;
 
+	if (reply)
+		far_answered_idly(op->far);
 	if (!error && !(op->data = malloc(sizeof reply->statfs)))
 		error = -ENOMEM;
 	if (!error)

@@ -24,6 +24,34 @@ static uint64_t news(const struct far *far)
 	return far->sandbox->news;
 }
 
+/* Nothing was heard since that is not of the same question, from which anybody could know better. */
+static bool is_latest(const struct far *far, uint64_t then, uint64_t when_ms)
+{
+	uint64_t since = far->until == news(far) ? far->since : news(far);
+
+	return then >= since && now_ms() - when_ms < FAR_NEWS_MS;
+}
+
+uint64_t far_new_question(struct far *far)
+{
+	return ++far->last_question;
+}
+
+void far_answered(struct far *far, uint64_t question)
+{
+	if (question != far->question || far->until + 1 != news(far))
+		far->since = news(far);
+	far->question = question;
+	far->until = news(far);
+}
+
+void far_answered_idly(struct far *far)
+{
+	if (far->until + 1 != news(far))
+		far->since = news(far) - 1;
+	far->until = news(far);
+}
+
 /* --- Entries --- */
 
 static size_t weight(const struct far_entry *e)
@@ -172,10 +200,9 @@ void far_entry_hint(struct far_dir *d, const char *name, const struct stat *st)
 
 /* --- What may be believed --- */
 
-/* Nothing was heard since, from which anybody could know better. */
-static bool is_latest(const struct far_entry *e)
+static bool is_latest_entry(const struct far_entry *e)
 {
-	return e->news == news(e->dir->owner->far) && now_ms() - e->when_ms < FAR_NEWS_MS;
+	return is_latest(e->dir->owner->far, e->news, e->when_ms);
 }
 
 static bool is_watched(const struct far_entry *e)
@@ -197,7 +224,7 @@ bool far_entry_fresh(const struct far_entry *e)
 		return false;
 	if (n && n->given != n->done) /* changes of ours are on their way */
 		return false;
-	return is_watched(e) || is_latest(e);
+	return is_watched(e) || is_latest_entry(e);
 }
 
 /*
@@ -214,6 +241,8 @@ int far_dir_find(struct far_node *dir, const char *name, struct far_entry **ret)
 {
 	int rc = far_dir_know(dir, name, ret);
 
+	if (*ret && !dir->watch)
+		dir->dir->used++;
 	return rc == -EAGAIN && *ret && is_way_through(*ret) ? 0 : rc;
 }
 
@@ -227,9 +256,9 @@ int far_dir_know(struct far_node *dir, const char *name, struct far_entry **ret)
 		return -EAGAIN;
 	e = far_entry_find(d, name);
 	if (!e)
-		return d->complete && dir->watch ? 0 : -EAGAIN;
+		return d->complete && (dir->watch || is_latest(dir->far, d->news, d->when_ms)) ? 0 : -EAGAIN;
 	if (e->what == FAR_ABSENT)
-		return dir->watch || is_latest(e) ? 0 : -EAGAIN;
+		return dir->watch || is_latest_entry(e) ? 0 : -EAGAIN;
 	*ret = e;
 	return far_entry_fresh(e) ? 0 : -EAGAIN;
 }
@@ -324,6 +353,12 @@ struct far_dir *far_dir_get(struct far_node *n)
 	n->dir = d;
 	account(d, sizeof *d);
 	return d;
+}
+
+void far_dir_listed(struct far_dir *d)
+{
+	d->news = news(d->owner->far);
+	d->when_ms = now_ms();
 }
 
 void far_dir_clear(struct far_dir *d)

@@ -43,7 +43,7 @@ static void free_if_done(struct far_file *f)
 	/* The agent hears that it was closed after being written to, and we of it: it is asked for in time.
 	 */
 	if (f->changed && n->node && n->place && n->place->has_handle && !far->ended)
-		far_look_aside(n->place, n->name);
+		far_look_aside(n->place, n->name, 0);
 	list_remove(&f->link);
 	/* Found again by its name when it is needed. */
 	if (n->refs == 2 && list_empty(&n->files)) {

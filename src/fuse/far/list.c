@@ -10,7 +10,7 @@
 
 #define AHEAD_BYTES (128u << 10) /* of a listing nobody asked for yet */
 
-static int ask(struct far_node *dir, uint64_t position);
+static int ask(struct far_node *dir, uint64_t position, uint64_t question);
 
 static void drop_unlisted(struct far_dir *d)
 {
@@ -62,8 +62,14 @@ static int put_entries(struct far_dir *d, struct file_reply *reply, uint64_t *re
 	return rc;
 }
 
+/* Where it is looked for by its path each time: another directory may stand there now. */
+static bool is_another(const struct far_node *dir, const struct file_reply *reply)
+{
+	return !reply->watch && dir != dir->far->root && !far_node_is(dir, &reply->attr);
+}
+
 /* `from`: the position it was asked from. */
-static void take(struct far_node *dir, uint64_t from, int error, struct file_reply *reply)
+static void take(struct far_node *dir, uint64_t from, uint64_t question, int error, struct file_reply *reply)
 {
 	struct far_dir *d = dir->dir;
 	uint64_t position = 0;
@@ -73,10 +79,17 @@ static void take(struct far_node *dir, uint64_t from, int error, struct file_rep
 	/* Of an agent that was started anew: found again by its name, when it is asked for again. */
 	if (error == -ESTALE && reply)
 		far_node_lose(dir);
+	if (!error && is_another(dir, reply)) {
+		far_forget_attributes(dir);
+		error = -ESTALE;
+	}
 	if (!error) {
 		far_node_watch(dir, reply->watch);
-		if (!from) /* from its beginning all of it is new */
+		dir->unwatched = !reply->watch;
+		if (!from) { /* from its beginning all of it is new */
 			d->disturbed = false;
+			far_dir_listed(d);
+		}
 		far_learn_parent(dir, &reply->attr);
 		error = put_entries(d, reply, &position);
 	}
@@ -84,7 +97,7 @@ static void take(struct far_node *dir, uint64_t from, int error, struct file_rep
 	if (!error && !reply->flag && !reply->count)
 		error = -EIO;
 	if (!error && !reply->flag && !d->ahead) {
-		error = ask(dir, position);
+		error = ask(dir, position, question);
 		if (!error)
 			return;
 	}
@@ -96,11 +109,11 @@ static void take(struct far_node *dir, uint64_t from, int error, struct file_rep
 static int on_entries(struct far_aside *a, int error, struct file_reply *reply)
 {
 	if (a->node->dir)
-		take(a->node, a->number, error, reply);
+		take(a->node, a->number, a->question, error, reply);
 	return 0;
 }
 
-static int ask(struct far_node *dir, uint64_t position)
+static int ask(struct far_node *dir, uint64_t position, uint64_t question)
 {
 	struct file_request q = {.op = FILE_READDIR,
 				 .flags = FILE_WATCH,
@@ -117,6 +130,7 @@ static int ask(struct far_node *dir, uint64_t position)
 		return -ENOMEM;
 	q.handle = dir->handle;
 	a->number = position;
+	a->question = question;
 	a->answered = on_entries;
 	a->call.expected = (uint32_t)q.length;
 	return far_aside_call(a, &q);
@@ -128,14 +142,32 @@ static void start(struct far_dir *d, bool ahead)
 	d->ahead = ahead;
 	d->asked_ahead = d->asked_ahead || ahead;
 	d->disturbed = d->cleared = d->whole = d->begun = false;
+	d->used = 0;
 	d->round++;
 	d->fetched_for++;
+}
+
+/*
+ * The names that lead to it, where they are not watched: whoever lists it looks at what is in it next, by its
+ * path, and what was known of that is too old when the listing has come. They are asked for before it, so
+ * that it is the one they lead to.
+ */
+static int ask_way(struct far_node *dir, uint64_t question)
+{
+	int rc = 0;
+
+	for (struct far_node *n = dir; n->place && rc == 0; n = n->place)
+		rc = far_node_need(n->place);
+	for (struct far_node *n = dir; n->place && rc == 0; n = n->place)
+		if (n->place->unwatched)
+			far_look_aside(n->place, n->name, question);
+	return rc;
 }
 
 static int begin(struct far_node *dir, bool ahead)
 {
 	struct far_dir *d = far_dir_get(dir);
-	uint64_t from = 0;
+	uint64_t from = 0, question = far_new_question(dir->far);
 	int rc;
 
 	if (!d)
@@ -150,7 +182,8 @@ static int begin(struct far_node *dir, bool ahead)
 	} else {
 		start(d, ahead);
 	}
-	rc = ask(dir, from);
+	rc = ahead ? 0 : ask_way(dir, question);
+	rc = rc ? rc : ask(dir, from, question);
 	if (rc)
 		d->fetching = false;
 	return rc;
@@ -172,8 +205,30 @@ void far_list_ahead(struct far_node *dir)
 {
 	struct far_dir *d = far_dir_get(dir);
 
-	if (d && !d->complete && !d->fetching && !d->asked_ahead)
+	/* What is not watched would be too old by the time it is used. */
+	if (d && !d->complete && !d->fetching && !d->asked_ahead && !dir->unwatched)
 		(void)begin(dir, true);
+}
+
+#define USED_MIN   8  /* names: of fewer each is asked for by itself, */
+#define USED_SHARE 64 /* and of less than one in so many */
+
+/* The one brought ahead was too old from the start. */
+static bool is_worth_it(const struct far_dir *d)
+{
+	return d->ahead || (d->used >= USED_MIN && d->used >= d->entries.count / USED_SHARE);
+}
+
+bool far_list_again(struct far_node *dir, const char *name)
+{
+	struct far_dir *d = dir->dir;
+
+	if (!d || !d->complete || dir->watch || !far_entry_find(d, name))
+		return false;
+	if (!d->fetching && is_worth_it(d))
+		(void)begin(dir, false);
+	d = dir->dir; /* it may have failed at once */
+	return d && d->fetching && !d->ahead;
 }
 
 /* --- Of what is only just being looked up, or made --- */
@@ -185,7 +240,7 @@ static int on_found(struct far_aside *a, int error, struct file_reply *reply)
 	if (!a->node)
 		far_release_handle(a->far, a->number);
 	else if (a->node->dir && a->node->dir->fetching)
-		take(a->node, 0, error, reply);
+		take(a->node, 0, a->question, error, reply);
 	return 0;
 }
 
@@ -193,7 +248,7 @@ struct far_aside *far_list_prepare(struct far_op *op)
 {
 	struct file_request q = {
 	    .op = FILE_READDIR, .flags = FILE_WATCH, .depth = FILE_LINK_RAW, .length = AHEAD_BYTES};
-	struct far_aside *a = far_aside_new(op->far, NULL);
+	struct far_aside *a = op->node->unwatched ? NULL : far_aside_new(op->far, NULL);
 
 	if (!a)
 		return NULL;

@@ -235,7 +235,7 @@ static int ask_rename(struct far_op *op)
 	strcpy(q.other_name, op->newname);
 	op->answered = on_renamed;
 	far_op_call(op, &q);
-	far_look_aside(to, q.other_name);
+	far_look_aside(to, q.other_name, 0);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ void far_learn(struct far_node *dir, const char *name, const struct file_reply *
 	struct far_dir *d;
 
 	far_node_watch(dir, reply->watch);
+	dir->unwatched = !reply->watch;
 	d = far_dir_get(dir);
 	if (!d)
 		return;
@@ -47,7 +48,7 @@ static int on_looked(struct far_aside *a, int error, struct file_reply *reply)
 	return 0;
 }
 
-void far_look_aside(struct far_node *dir, const char *name)
+void far_look_aside(struct far_node *dir, const char *name, uint64_t question)
 {
 	struct file_request q = {.op = FILE_LOOKUP,
 				 .flags = FILE_WATCH,
@@ -60,6 +61,7 @@ void far_look_aside(struct far_node *dir, const char *name)
 		return;
 	strcpy(q.name, name);
 	strcpy(a->name, q.name);
+	a->question = question;
 	a->answered = on_looked;
 	(void)far_aside_call(a, &q);
 }
@@ -178,6 +180,22 @@ void far_give_entry(struct far_op *op, const char *name, const struct stat *give
 
 /* --- Looking up --- */
 
+static void ask(struct far_op *op);
+
+/* The listing that was asked for once more has come. */
+static void listed(struct far_op *op)
+{
+	struct far_entry *e;
+	int rc = far_dir_find(op->node, op->name, &e);
+
+	if (rc == 0)
+		rc = e ? far_entry_param(op->node, e, &op->entry) : -ENOENT;
+	if (rc == -EAGAIN)
+		ask(op);
+	else
+		far_op_finish(op, rc);
+}
+
 static int on_lookup(struct far_op *op, struct file_reply *reply)
 {
 	char text[PATH_MAX];
@@ -210,7 +228,6 @@ static void ask(struct far_op *op)
 	q.handle = dir->handle;
 	strcpy(q.name, op->name);
 	op->answered = on_lookup;
-	op->reply = far_reply_entry;
 	far_op_call(op, &q);
 	if (found)
 		far_aside_send(found);
@@ -249,6 +266,10 @@ void far_lookup(fuse_req_t req, struct graft_node *node, const char *name)
 	if (!op)
 		return;
 	strcpy(op->name, name);
-	ask(op);
+	op->reply = far_reply_entry;
+	if (far_list_again(dir, name))
+		far_op_wait(op, &dir->dir->waiting, listed);
+	else
+		ask(op);
 	core_unlock();
 }

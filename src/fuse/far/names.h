@@ -7,9 +7,9 @@
 void far_learn(struct far_node *dir, const char *name, const struct file_reply *reply);
 /*
  * Asks, along with what changes it, what is there then: the next look need not wait for it. `dir` has a
- * handle.
+ * handle. `question`: what this is part of, or 0.
  */
-void far_look_aside(struct far_node *dir, const char *name);
+void far_look_aside(struct far_node *dir, const char *name, uint64_t question);
 /* The same for the directory's own attributes, after a change in it. */
 void far_learn_parent(struct far_node *dir, const struct stat *st);
 

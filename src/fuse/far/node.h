@@ -26,6 +26,8 @@ struct far {
 	size_t ahead;	       /* bytes read ahead of programs */
 	struct list signalled; /* far_op whose programs got a signal meanwhile */
 	struct index watches;  /* far_node by the agent's number of its watch */
+	/* What was heard from `since` to `until` answers one question: see far_answered(). */
+	uint64_t last_question, question, since, until;
 	bool ended;
 };
 
@@ -57,6 +59,7 @@ struct far_node {
 	struct list files;	 /* far_file of it */
 	struct hashed by_watch;
 	uint32_t watch; /* the agent's number; 0: it does not watch */
+	bool unwatched; /* it said so when it was asked for it last */
 
 	/* --- Of regular files --- */
 	struct list flushing; /* far_op that wait for changes */
@@ -152,6 +155,9 @@ struct far_dir {
 	bool ahead;	  /* only the beginning is wanted, */
 	bool asked_ahead; /* and that was done once */
 	bool begun;	  /* it has come as far as `position`, and nothing went unheard since */
+	uint64_t news;	  /* when its beginning was had, for what is not watched */
+	uint64_t when_ms;
+	size_t used; /* look-ups of names in it since the latest fetch, where it is not watched */
 	uint64_t position;
 	uint64_t fetched_for;	     /* the number of the latest fetch */
 	uint32_t round;		     /* of fetches: an entry of an earlier one was not listed by the latest */
@@ -179,6 +185,8 @@ struct far_listing {
 
 /* Makes it, without entries, if there is none. NULL: no memory. Marks it used. */
 struct far_dir *far_dir_get(struct far_node *n);
+/* Its listing begins to come: what is not in it is absent, as of now. */
+void far_dir_listed(struct far_dir *d);
 /* Forgets what is in it. */
 void far_dir_clear(struct far_dir *d);
 /* Believes nothing that is in it; what a fetch under way has brought so far is kept for who waits for it. */
@@ -198,6 +206,15 @@ void far_entry_hint(struct far_dir *d, const char *name, const struct stat *st);
 void far_entry_drop(struct far_entry *e);
 /* Attributes may be believed. */
 bool far_entry_fresh(const struct far_entry *e);
+/*
+ * What is not watched may be believed as long as nothing else is heard, from which somebody could know
+ * better. Answers to one question come one behind the other, and all hold when the last has come: each of
+ * them says so.
+ */
+uint64_t far_new_question(struct far *far);
+void far_answered(struct far *far, uint64_t question);
+/* An answer that tells of no file. */
+void far_answered_idly(struct far *far);
 /* The name is known to be absent, or its entry fresh: 0 with *ret NULL or set. -EAGAIN: the agent has to be
  * asked. */
 int far_dir_know(struct far_node *dir, const char *name, struct far_entry **ret);

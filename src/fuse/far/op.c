@@ -258,8 +258,11 @@ static void aside_free(struct far_aside *a)
 static int on_aside(struct file_call *call, int error, struct file_reply *reply)
 {
 	struct far_aside *a = container_of(call, struct far_aside, call);
-	int rc = a->answered ? a->answered(a, error, reply) : 0;
+	int rc;
 
+	if (a->question && reply)
+		far_answered(a->far, a->question);
+	rc = a->answered ? a->answered(a, error, reply) : 0;
 	aside_free(a);
 	return rc;
 }
@@ -301,6 +304,14 @@ int far_aside_call(struct far_aside *a, struct file_request *q)
 	return rc;
 }
 
+static int on_released(struct far_aside *a, int error, struct file_reply *reply)
+{
+	(void)error;
+	if (reply)
+		far_answered_idly(a->far);
+	return 0;
+}
+
 void far_release_handle(struct far *far, uint64_t handle)
 {
 	struct far_aside *a = far->ended ? NULL : far_aside_new(far, NULL);
@@ -308,6 +319,8 @@ void far_release_handle(struct far *far, uint64_t handle)
 	struct file_request q = {.op = FILE_RELEASE, .handles = (uint8_t *)&wire, .handle_count = 1};
 
 	/* Without memory the agent keeps it until the sandbox ends. */
-	if (a)
-		(void)far_aside_call(a, &q);
+	if (!a)
+		return;
+	a->answered = on_released;
+	(void)far_aside_call(a, &q);
 }

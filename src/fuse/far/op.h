@@ -76,6 +76,7 @@ struct far_aside {
 	struct far_piece *piece;
 	struct far_file *file;
 	struct far_op *asker; /* whose `found` this is, or NULL */
+	uint64_t question;    /* of several requests that this is one of, or 0 */
 	size_t size;
 	/* As of an op, but with the error; NULL: whatever it is. Lock held. */
 	int (*answered)(struct far_aside *a, int error, struct file_reply *reply);
