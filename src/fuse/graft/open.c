@@ -181,9 +181,9 @@ static int add_handle(struct graft_node *node, int fd, uint64_t since, struct fu
 	if (h->cached)
 		h->version = version_of(node, fd, since);
 	fi->keep_cache = h->cached && is_unchanged(node, &h->version);
-	/* Every write was judged as it was done; but a close has the kernel write what mappings have changed.
-	 */
-	fi->noflush = h->passed || fi->direct_io || (fi->flags & O_ACCMODE) == O_RDONLY;
+	/* Every write was judged as it was done; but a close has the kernel write what mappings have changed,
+	 * which takes a file open for both. */
+	fi->noflush = h->passed || fi->direct_io || (fi->flags & O_ACCMODE) != O_RDWR;
 	return 0;
 }
 
