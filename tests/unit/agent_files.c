@@ -1,19 +1,40 @@
-/* Requests about files, of an agent in whose process fsync(2) takes as long as a test wants. */
+/*
+ * Requests about files, of an agent in whose process fsync(2) takes as long as a test wants, and so does
+ * cutting down a large file.
+ */
 #include "agent_daemon.h"
 
 #include "channel/file_protocol.h"
 
-static int *gate; /* fsync waits for a byte in this pipe: shared with the agent, made before it */
+#include <sys/syscall.h>
+
+#define LARGE (65u << 20)
+
+static int *gate; /* they wait for a byte in this pipe: shared with the agent, made before it */
 static int gates[2];
 
-int fsync(int fd)
+static void pass_gate(void)
 {
 	char byte;
 
-	(void)fd;
 	while (read(*gate, &byte, 1) < 0 && errno == EINTR)
 		;
+}
+
+int fsync(int fd)
+{
+	(void)fd;
+	pass_gate();
 	return 0;
+}
+
+int ftruncate(int fd, off_t size)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st) && st.st_size >= LARGE && size < LARGE)
+		pass_gate();
+	return (int)syscall(SYS_ftruncate, fd, size);
 }
 
 static uint64_t sequence, acknowledged;
@@ -251,6 +272,180 @@ static void room_that_is_made(void **state)
 	end(&d);
 }
 
+static void make_large(struct daemon *d)
+{
+	ask(d, 5, (struct file_request){.op = FILE_FALLOCATE, .handle = FILE_OPEN_ONE, .length = LARGE});
+	assert_int_equal(reply(d, 5, FILE_FALLOCATE, NULL), 0);
+}
+
+static void cut_down(struct daemon *d, uint32_t tag)
+{
+	ask(d, tag,
+	    (struct file_request){.op = FILE_SETATTR,
+				  .handle = FILE_NODE,
+				  .other = FILE_OPEN_ONE,
+				  .bits = FILE_SET_SIZE,
+				  .length = 10});
+}
+
+static void a_large_file_that_is_cut_down_holds_nothing_up(void **state)
+{
+	struct file_reply r;
+	struct daemon d;
+	struct seen s;
+
+	(void)state;
+	begin(&d);
+	make_large(&d);
+	cut_down(&d, 10);
+	ask(&d, 11, (struct file_request){.op = FILE_ACCESS, .handle = FILE_NODE, .bits = 4});
+	assert_int_equal(reply(&d, 11, FILE_ACCESS, NULL), 0);
+	seen_init(&s, 5);
+	start_text(&d, 5, "exit 3");
+	until_gone(&d, &s);
+	assert_int_equal(s.outcome.value, 3);
+	seen_free(&s);
+	assert_int_equal(write(gates[1], ".", 1), 1);
+	assert_int_equal(reply(&d, 10, FILE_SETATTR, &r), 0);
+	assert_int_equal(r.attr.st_size, 10);
+	end(&d);
+}
+
+/* Whoever had it cut down was killed, and another one writes to it. */
+static void a_write_waits_for_the_size_it_follows(void **state)
+{
+	struct file_reply r;
+	struct daemon d;
+
+	(void)state;
+	begin(&d);
+	make_large(&d);
+	cut_down(&d, 10);
+	ask(&d, 11,
+	    (struct file_request){.op = FILE_WRITE,
+				  .handle = FILE_OPEN_ONE,
+				  .offset = 20,
+				  .data = (const uint8_t *)"text",
+				  .data_len = 4});
+	assert_int_equal(write(gates[1], ".", 1), 1);
+	assert_int_equal(reply(&d, 10, FILE_SETATTR, &r), 0);
+	assert_int_equal(r.attr.st_size, 10);
+	assert_int_equal(reply(&d, 11, FILE_WRITE, &r), 0);
+	assert_int_equal(r.attr.st_size, 24);
+	end(&d);
+}
+
+static void cut_down_once_over_two_connections(void **state)
+{
+	struct file_reply r;
+	struct daemon d;
+	uint64_t first;
+
+	(void)state;
+	begin(&d);
+	make_large(&d);
+	cut_down(&d, 10);
+	first = sequence;
+	connect_as(&d, LIFE);
+	assert_int_equal(write(gates[1], ".", 1), 1);
+	ask(&d, 20,
+	    (struct file_request){.op = FILE_SETATTR,
+				  .sequence = first,
+				  .handle = FILE_NODE,
+				  .other = FILE_OPEN_ONE,
+				  .bits = FILE_SET_SIZE,
+				  .length = 10});
+	assert_int_equal(reply(&d, 20, FILE_SETATTR, &r), 0);
+	assert_int_equal(r.attr.st_size, 10);
+	end(&d);
+}
+
+static void a_copy_of_much(void **state)
+{
+	struct file_request q = {
+	    .op = FILE_CREATE,
+	    .handle = DIR,
+	    .name = "copy",
+	    .fresh = FIRST_FREE,
+	    .fresh_file = FIRST_FREE + 1,
+	    .depth = FILE_LINK_RAW,
+	    .bits = FILE_OPEN_READ | FILE_OPEN_WRITE | FILE_OPEN_EXCL,
+	    .mode = 0600,
+	};
+	uint64_t done = 0;
+	struct daemon d;
+	char path[64];
+
+	(void)state;
+	begin(&d);
+	ask(&d, 8,
+	    (struct file_request){
+		.op = FILE_OPEN, .handle = FILE_NODE, .fresh_file = FIRST_FREE + 2, .bits = FILE_OPEN_READ});
+	assert_int_equal(reply(&d, 8, FILE_OPEN, NULL), 0);
+	ask(&d, 9,
+	    (struct file_request){.op = FILE_WRITE,
+				  .handle = FILE_OPEN_ONE,
+				  .offset = (3 << 20) - 3,
+				  .data = (const uint8_t *)"end",
+				  .data_len = 3});
+	assert_int_equal(reply(&d, 9, FILE_WRITE, NULL), 0);
+	ask(&d, 10, q);
+	assert_int_equal(reply(&d, 10, FILE_CREATE, NULL), 0);
+	while (done < 3 << 20) {
+		struct file_reply r;
+
+		ask(&d, 11,
+		    (struct file_request){.op = FILE_COPY_RANGE,
+					  .handle = FIRST_FREE + 2,
+					  .other = FIRST_FREE + 1,
+					  .offset = done,
+					  .other_offset = done,
+					  .length = FILE_COPY_MAX});
+		assert_int_equal(reply(&d, 11, FILE_COPY_RANGE, &r), 0);
+		assert_true(r.value > 0);
+		done += r.value;
+		assert_int_equal(r.attr.st_size, done); /* of what was written */
+	}
+	ask(&d, 12,
+	    (struct file_request){
+		.op = FILE_READ, .handle = FIRST_FREE + 1, .offset = (3 << 20) - 3, .length = 9});
+	{
+		struct file_reply r;
+
+		assert_int_equal(reply(&d, 12, FILE_READ, &r), 0);
+		assert_int_equal(r.data_len, 3);
+		assert_memory_equal(r.data, "end", 3);
+	}
+	snprintf(path, sizeof path, "%s/copy", d.dir);
+	assert_int_equal(unlink(path), 0);
+	end(&d);
+}
+
+static void a_large_file_that_is_opened_empty(void **state)
+{
+	struct file_reply r;
+	struct daemon d;
+
+	(void)state;
+	begin(&d);
+	make_large(&d);
+	ask(&d, 10,
+	    (struct file_request){.op = FILE_OPEN,
+				  .flags = FILE_WATCH,
+				  .handle = FILE_NODE,
+				  .fresh_file = FIRST_FREE,
+				  .bits = FILE_OPEN_WRITE | FILE_OPEN_TRUNC});
+	assert_int_equal(reply(&d, 10, FILE_OPEN, &r), 0);
+	assert_int_equal(r.attr.st_size, 0);
+	assert_int_not_equal(r.watch, 0);
+	ask(&d, 11,
+	    (struct file_request){
+		.op = FILE_WRITE, .handle = FIRST_FREE, .data = (const uint8_t *)"text", .data_len = 4});
+	assert_int_equal(reply(&d, 11, FILE_WRITE, &r), 0);
+	assert_int_equal(r.attr.st_size, 4);
+	end(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +456,11 @@ int main(void)
 	    cmocka_unit_test(what_changes_something_is_done_once),
 	    cmocka_unit_test(a_handle_that_was_not_made_tells_why),
 	    cmocka_unit_test(room_that_is_made),
+	    cmocka_unit_test(a_large_file_that_is_cut_down_holds_nothing_up),
+	    cmocka_unit_test(a_write_waits_for_the_size_it_follows),
+	    cmocka_unit_test(cut_down_once_over_two_connections),
+	    cmocka_unit_test(a_copy_of_much),
+	    cmocka_unit_test(a_large_file_that_is_opened_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,18 +52,11 @@ static struct timespec when(const struct file_request *q, uint32_t given, uint32
 	return t;
 }
 
-int act_setattr(struct file_work *w)
+int file_setattr(const struct file_request *q, int fd, int data)
 {
-	const struct file_request *q = w->q;
 	struct files_change change = FILES_CHANGE_NOTHING;
-	struct known_file *data = NULL;
 
-	if (q->bits & FILE_SET_SIZE && q->other != FILE_NO_HANDLE) {
-		data = file_handle_find(w->files, q->other);
-		if (!data || !data->data)
-			return -ESTALE;
-		change.data_fd = data->fd;
-	}
+	change.data_fd = data;
 	change.set_mode = q->bits & FILE_SET_MODE;
 	change.mode = q->mode & 07777;
 	change.set_size = q->bits & FILE_SET_SIZE;
@@ -74,7 +67,20 @@ int act_setattr(struct file_work *w)
 		change.gid = q->gid;
 	change.times[0] = when(q, FILE_SET_ATIME, FILE_SET_ATIME_NOW, q->atime);
 	change.times[1] = when(q, FILE_SET_MTIME, FILE_SET_MTIME_NOW, q->mtime);
-	return files_change(w->handle->fd, &change);
+	return files_change(fd, &change);
+}
+
+int act_setattr(struct file_work *w)
+{
+	const struct file_request *q = w->q;
+	struct known_file *data = NULL;
+
+	if (q->bits & FILE_SET_SIZE && q->other != FILE_NO_HANDLE) {
+		data = file_handle_find(w->files, q->other);
+		if (!data || !data->data)
+			return -ESTALE;
+	}
+	return file_setattr(q, w->handle->fd, data ? data->fd : -1);
 }
 
 /* --- Extended attributes --- */

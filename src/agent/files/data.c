@@ -23,17 +23,21 @@ static int add_open(struct file_work *w, int fd, struct known_file **ret)
 	return 0;
 }
 
-int act_open(struct file_work *w)
+int file_opened(struct file_work *w, int fd)
 {
 	struct known_file *h;
-	int fd = files_open(w->handle->fd, file_open_flags(w->q->bits)), rc;
+	int rc = add_open(w, fd, &h);
 
-	if (fd < 0)
-		return fd;
-	rc = add_open(w, fd, &h);
 	if (!rc)
 		file_handle_place(h, w->handle->dir, w->handle->name);
 	return rc;
+}
+
+int act_open(struct file_work *w)
+{
+	int fd = files_open(w->handle->fd, file_open_flags(w->q->bits));
+
+	return fd < 0 ? fd : file_opened(w, fd);
 }
 
 /* As much as there is, or `len`. */
@@ -255,31 +259,36 @@ int tell_seek(struct file_work *w)
 	return at < 0 ? -errno : 0;
 }
 
-/* `handle` is where from, but the reply is about where to. */
-int act_copy(struct file_work *w)
+int file_copy(const struct file_request *q, int from, int to, uint64_t budget_ms, uint64_t *ret)
 {
-	const struct file_request *q = w->q;
-	struct known_file *from = w->handle, *to = file_handle_find(w->files, q->other);
 	int64_t in = (int64_t)q->offset, out = (int64_t)q->other_offset;
-	uint64_t left = q->length < FILE_COPY_MAX ? q->length : FILE_COPY_MAX, done = 0;
+	uint64_t left = q->length < FILE_COPY_MAX ? q->length : FILE_COPY_MAX, until = clock_ms() + budget_ms;
 
-	if (!to || !from->data || !to->data)
-		return to ? -EBADF : -ESTALE;
+	*ret = 0;
 	while (left) {
 		/* By number: older libraries have no wrapper, and newer ones may loop by themselves. */
-		ssize_t n = syscall(SYS_copy_file_range, from->fd, &in, to->fd, &out,
+		ssize_t n = syscall(SYS_copy_file_range, from, &in, to, &out,
 				    (size_t)(left < FILE_READ_MAX ? left : FILE_READ_MAX), 0);
 
-		if (n < 0 && !done)
+		if (n < 0 && !*ret)
 			return -errno;
 		if (n <= 0)
 			break;
-		done += (uint64_t)n;
+		*ret += (uint64_t)n;
 		left -= (uint64_t)n;
-		if (clock_ms() - w->a->now >= FILES_BUDGET_MS)
+		if (clock_ms() >= until)
 			break;
 	}
-	w->reply.value = done;
-	w->handle = to;
 	return 0;
+}
+
+/* `handle` is where from, but the reply is about where to. */
+int act_copy(struct file_work *w)
+{
+	struct known_file *from = w->handle, *to = file_handle_find(w->files, w->q->other);
+
+	if (!to || !from->data || !to->data)
+		return to ? -EBADF : -ESTALE;
+	w->handle = to;
+	return file_copy(w->q, from->fd, to->fd, FILES_BUDGET_MS, &w->reply.value);
 }

@@ -245,6 +245,16 @@ static void watch(struct file_work *w)
 	}
 }
 
+static int look(struct file_work *w)
+{
+	const struct file_operation *op = &file_operations[w->q->op];
+
+	/* The watch may be among what has gone meanwhile. */
+	if (w->reply.watch && w->a->files->notify.fd < 0)
+		w->reply.watch = 0;
+	return op->tell ? op->tell(w) : 0;
+}
+
 static int work(struct file_work *w)
 {
 	const struct file_operation *op = &file_operations[w->q->op];
@@ -262,10 +272,7 @@ static int work(struct file_work *w)
 		rc = op->act(w);
 		files_notices(w->a, w->q);
 	}
-	/* The watch may be among what has gone meanwhile. */
-	if (w->reply.watch && w->a->files->notify.fd < 0)
-		w->reply.watch = 0;
-	return !rc && op->tell ? op->tell(w) : rc;
+	return rc ? rc : look(w);
 }
 
 static struct file_work *work_for(struct agent *a, const struct file_request *q)
@@ -283,23 +290,41 @@ static struct file_work *work_for(struct agent *a, const struct file_request *q)
 	return &w;
 }
 
-void files_job_done(struct agent *a, const struct file_request *q, uint32_t tag, bool wanted, int rc)
+/* What is left to do on this thread. */
+static int end_job(struct file_work *w, bool wanted, struct file_result *result)
+{
+	const struct file_request *q = w->q;
+	int rc = result->rc, opened = result->opened;
+
+	w->reply.value = result->value;
+	w->handle = file_handle_find(w->files, q->op == FILE_COPY_RANGE ? q->other : q->handle);
+	if (wanted) {
+		if (q->flags & FILE_WATCH)
+			watch(w);
+		files_notices(w->a, NULL);
+	}
+	if (rc || !w->handle)
+		return rc ? rc : -ESTALE;
+	if (q->op == FILE_OPEN) {
+		result->opened = -1;
+		rc = file_opened(w, opened);
+	}
+	return rc ? rc : look(w);
+}
+
+void files_job_done(struct agent *a, const struct file_request *q, uint32_t tag, bool wanted,
+		    struct file_result *result)
 {
 	const struct file_done *d = done_at(a->files, q->sequence);
 	struct file_work *w = work_for(a, q);
 
 	if (!d->running || d->sequence != q->sequence) /* nobody will ask */
 		return;
-	if (wanted)
-		files_notices(a, NULL);
-	if (!rc && file_operations[q->op].tell) {
-		w->handle = file_handle_find(a->files, q->handle);
-		rc = w->handle ? file_operations[q->op].tell(w) : -ESTALE;
-	}
-	w->reply.error = (uint32_t)-rc;
+	w->reply.error = (uint32_t)-end_job(w, wanted, result);
 	if (wanted)
 		put_answer(w, tag);
 	keep_answer(w);
+	buf_free(&w->rest);
 }
 
 static void work_and_answer(struct agent *a, const struct file_request *q, uint32_t tag)
@@ -317,6 +342,7 @@ static void work_and_answer(struct agent *a, const struct file_request *q, uint3
 /* Done for the first time, or, where it only looks, again. */
 static void do_request(struct agent *a, const struct file_request *q, uint32_t tag)
 {
+	file_jobs_settle(a, q);
 	if (file_job_begin(a, q, tag))
 		*done_at(a->files, q->sequence) =
 		    (struct file_done){.sequence = q->sequence, .running = true};

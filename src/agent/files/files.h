@@ -114,7 +114,16 @@ uint32_t files_watch(struct agent *a, struct known_file *h);
 void files_notices(struct agent *a, const struct file_request *q);
 void files_unwatch(struct files *files); /* all, and nobody is told */
 
+/* What came of a job. */
+struct file_result {
+	int rc;
+	int opened;	/* by OPEN, to be taken; or -1 */
+	uint64_t value; /* by COPY_RANGE */
+};
+
 /* jobs.c */
+/* Before it is worked: what changes the same file has ended. */
+void file_jobs_settle(struct agent *a, const struct file_request *q);
 /* Whether it is done on a thread from here on, and answered by files_job_done(). */
 bool file_job_begin(struct agent *a, const struct file_request *q, uint32_t tag);
 /* It was sent again, while it is: to be answered under this tag. False: it is not. */
@@ -125,7 +134,8 @@ void file_jobs_lost(struct files *files);   /* whoever asked is gone, and may as
 void file_jobs_forget(struct files *files); /* and will not */
 void file_jobs_end(struct files *files);    /* waits for all */
 /* files.c: `q` was done, with this result; `wanted`: by who is connected, under this tag. */
-void files_job_done(struct agent *a, const struct file_request *q, uint32_t tag, bool wanted, int rc);
+void files_job_done(struct agent *a, const struct file_request *q, uint32_t tag, bool wanted,
+		    struct file_result *result);
 
 /* names.c, attributes.c, data.c, lists.c: the steps of the operations */
 file_step tell_lookup, tell_readlink, act_mknod, act_mkdir, act_symlink, act_link, tell_made, act_unlink,
@@ -135,6 +145,15 @@ file_step tell_attrs, tell_access, tell_statfs, tell_xattr, tell_xattrs, act_set
 file_step act_open, tell_open, act_create, tell_created, act_tmpfile, tell_tmpfile, act_opendir, tell_read,
     act_write, act_fsync, act_fallocate, tell_seek, act_copy, act_release;
 file_step tell_entries;
+
+/* These touch nothing of the agent's, for threads. 0 or -errno. */
+/* As far as it gets in that time, and *ret says how far. */
+int file_copy(const struct file_request *q, int from, int to, uint64_t budget_ms, uint64_t *ret);
+/* `data`: open for writing, for a new size; or -1. */
+int file_setattr(const struct file_request *q, int fd, int data);
+
+/* Makes the handle OPEN is to make, of w->handle; takes `fd`, also when it fails. 0 or -errno. */
+int file_opened(struct file_work *w, int fd);
 
 /* What a symlink says, for q->depth, into w->text and the reply. `dir`: the directory it is in. */
 int file_link_text(struct file_work *w, int dir, int link);

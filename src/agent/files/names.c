@@ -133,13 +133,19 @@ int tell_parent(struct file_work *w)
 int act_rename(struct file_work *w)
 {
 	struct known_file *to = file_handle_find(w->files, w->q->other);
+	int fd, rc;
 
 	if (!to)
 		return -ESTALE;
 	/* Only the two that make no device node. */
 	if (w->q->bits & ~3u)
 		return -EINVAL;
-	return files_rename(w->handle->fd, w->q->name, to->fd, w->q->other_name, w->q->bits);
+	/* What is replaced ends as what is unlinked. */
+	fd = w->q->bits ? -1 : files_child(to->fd, w->q->other_name);
+	rc = files_rename(w->handle->fd, w->q->name, to->fd, w->q->other_name, w->q->bits);
+	if (fd >= 0)
+		file_job_close(fd);
+	return rc;
 }
 
 int tell_renamed(struct file_work *w)
