@@ -189,6 +189,8 @@ void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir);
 
 /* reconnect() did not succeed, which says nothing about the sandbox. */
 void sandbox_unreachable(struct sandbox *s, const struct error *why);
+/* Requests about its files have failed, of which each has got no more than an errno. */
+void sandbox_files_failed(struct sandbox *s, const struct error *why);
 
 /* It runs no more (or never did); once per start. `why` may be NULL. The spool files stay. */
 void sandbox_ended(struct sandbox *s, enum sandbox_end how, const struct error *why);

@@ -368,6 +368,11 @@ bool sandbox_runs(const struct sandbox *s)
 	return s->state == SANDBOX_RUNNING || s->state == SANDBOX_PAUSED;
 }
 
+void sandbox_files_failed(struct sandbox *s, const struct error *why)
+{
+	sandbox_set_error(s, why);
+}
+
 void sandbox_stop_failed(struct sandbox *s, const struct error *why)
 {
 	sandbox_set_error(s, why);

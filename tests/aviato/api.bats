@@ -172,6 +172,25 @@ line"' >/dev/null
 	same "$(grep -c more <(inside 'cat f'))" "$(grep -c more "$w/f")"
 }
 
+@test "fs/: what fails by no fault of the file's has its sentence in error; what the errno says needs none" {
+	without_agent
+	put "$B/config/env" "PATH=/workspace/few"
+	inside '/usr/bin/mkdir few; for p in stat find; do /usr/bin/ln -s /usr/bin/$p few; done; echo text >f' >/dev/null
+	local w=$B/fs/workspace
+	same 5 "$(stat -c %s "$w/f")"
+	same ENOTSUP "$(errno_of "open('$w/f').read()")"
+	same 'NO_PROGRAM: a request about /workspace/f needs a program that the image does not have' "$(cat "$B/error")"
+	same ENOENT "$(errno_of "open('$w/none')")"
+	grep -q '^NO_PROGRAM: ' "$B/error"
+	fault '{"method": "StreamExec", "cut": {"sent": 10}, "times": 0}'
+	control cut '{}' >/dev/null
+	fails 'reset' ls "$w"
+	grep -q '^UNREACHABLE: cannot ask for files: ' "$B/error"
+	cmp "$B/error" "$M/.ctl/error"
+	no_faults
+	eventually 20 ls "$w/f"
+}
+
 # The gateway's sandboxes could have one.
 without_agent() {
 	mount_down

@@ -57,9 +57,19 @@ static void lost(void *owner)
 		remote_step(i);
 }
 
+static void failed(void *owner, const struct error *why)
+{
+	struct remote *i = owner;
+
+	core_lock();
+	if (i->sandbox)
+		sandbox_files_failed(i->sandbox, why);
+	core_unlock();
+}
+
 static bool open_stand_in(struct remote *i)
 {
-	static const struct stand_in_events events = {doubted, lost};
+	static const struct stand_in_events events = {doubted, lost, failed};
 
 	i->stand_in = stand_in_open(i->aviato, i->id, &events, i);
 	return i->stand_in;

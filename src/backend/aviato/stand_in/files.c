@@ -94,10 +94,14 @@ static struct file_work *first(struct list *list)
 	return container_of(list->next, struct file_work, link);
 }
 
-/* What only looks is asked again, once; what else was under way may have been done or not. */
-static void lose(struct stand_in_files *files, int error)
+/*
+ * What only looks is asked again, once; what else was under way may have been done or not. One sentence,
+ * however many they were.
+ */
+static void lose(struct stand_in_files *files, const struct error *why)
 {
-	bool worth = error != -EOPNOTSUPP && error != -ETIMEDOUT;
+	bool worth = why->code != EOPNOTSUPP && why->code != ETIMEDOUT;
+	unsigned failed = 0;
 	struct list again;
 
 	list_init(&again);
@@ -112,12 +116,49 @@ static void lose(struct stand_in_files *files, int error)
 			list_remove(&w->link);
 			list_append(&again, &w->link);
 		} else {
-			answer_failed(w, error);
+			failed++;
+			answer_failed(w, -why->code);
 		}
 	}
+	log_info("sandbox %s: %s: %s; %u requests failed", files->stand_in->sandbox_id, why->reason,
+		 why->text, failed);
+	if (failed)
+		stand_in_complain(files->stand_in, why);
 	list_splice(&again, &files->waiting);
 	list_splice(&files->waiting, &again);
 	ask_waiting(files);
+}
+
+static void put_printable(const char *from, char *ret, size_t size)
+{
+	size_t n = 0;
+
+	for (; from[n] && n + 1 < size; n++)
+		ret[n] = from[n] >= ' ' && from[n] <= '~' ? from[n] : '?';
+	ret[n] = '\0';
+}
+
+/* `reason`: as it was said. What an errno says all by itself, of a file that is not there, needs no sentence.
+ */
+static void explain(const struct file_work *w, int error, const char *reason)
+{
+	struct held *file = NULL;
+	char text[100], path[200];
+	struct error why;
+
+	if (!w->programs)
+		(void)handles_find(&w->files->handles, w->q.handle, &file);
+	put_printable(file ? file->path : "files", path, sizeof path);
+	put_printable(*reason ? reason : "no reason was given", text, sizeof text);
+	if (strcmp(reason, HELPER_NO_PROGRAM) == 0)
+		error_set(&why, -error, "NO_PROGRAM",
+			  "a request about %s needs a program that the image does not have", path);
+	else if (error == -EIO)
+		error_set(&why, EIO, "FILE_FAILED", "a request about %s failed in the sandbox: %s", path,
+			  text);
+	else
+		return;
+	stand_in_complain(w->files->stand_in, &why);
 }
 
 /* 0 when the first one's answer has come, and was told. */
@@ -125,7 +166,10 @@ static int take_answer(struct stand_in_files *files, struct helper_output *o)
 {
 	struct file_work *w = first(&files->running);
 	struct helper_output before = *o;
-	int rc = file_work_answer(w, o);
+	int rc;
+
+	o->reason = NULL;
+	rc = file_work_answer(w, o);
 
 	if (rc != -EPROTO && helper_end(o))
 		rc = -EPROTO;
@@ -137,6 +181,8 @@ static int take_answer(struct stand_in_files *files, struct helper_output *o)
 	if (file_work_holds(w))
 		files->held = false;
 	files->running_count--;
+	if (rc && o->reason)
+		explain(w, rc, o->reason);
 	answer(w, rc);
 	return 0;
 }
@@ -159,22 +205,24 @@ static void said(void *owner)
 {
 	struct stand_in_files *files = owner;
 
+	struct error why;
+
 	if (take_answers(files)) {
-		log_warn("sandbox %s: what its shell says about files makes no sense",
-			 files->stand_in->sandbox_id);
+		error_set(&why, EIO, "BAD_ANSWER",
+			  "what the shell in the sandbox says about files makes no sense");
 		helper_close(files->helper);
-		lose(files, -EIO);
+		lose(files, &why);
 		return;
 	}
 	ask_waiting(files);
 }
 
-static void ended(void *owner, int error)
+static void ended(void *owner, const struct error *why)
 {
 	struct stand_in_files *files = owner;
 
 	(void)take_answers(files);
-	lose(files, error);
+	lose(files, why);
 }
 
 static bool open_helper(struct stand_in_files *files)

@@ -46,7 +46,7 @@ static const struct {
     {"Not supported", EOPNOTSUPP},
     {"Stale file handle", ESTALE},
     {"No such device or address", ENXIO},
-    {"not found", EOPNOTSUPP}, /* a program that the image does not have */
+    {HELPER_NO_PROGRAM, EOPNOTSUPP},
 };
 
 int helper_errno(const char *reason)
@@ -95,6 +95,8 @@ static int begin(struct helper_output *o, char kind)
 	if (text[0] == kind)
 		return 0;
 	reason = text[0] == 'e' ? next(o) : NULL;
+	if (reason)
+		o->reason = reason;
 	return reason ? -helper_errno(reason) : -EPROTO;
 }
 

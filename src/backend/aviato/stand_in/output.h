@@ -20,7 +20,8 @@
 struct helper_output {
 	const char *at;
 	size_t left;
-	bool short_of; /* it came to an end before what was to be read did */
+	bool short_of;	    /* it came to an end before what was to be read did */
+	const char *reason; /* of the latest failure, as it was said */
 };
 
 /*
@@ -44,5 +45,7 @@ int helper_end(struct helper_output *o);
 /* Whether they may end with these bytes: else there is no use in looking yet. */
 bool helper_may_end(const struct helper_output *o);
 
+/* What shells say of a program that the image does not have. */
+#define HELPER_NO_PROGRAM "not found"
 /* What strerror(3) of glibc, musl or busybox said; EIO for what is not known. */
 int helper_errno(const char *reason);

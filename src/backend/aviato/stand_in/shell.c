@@ -51,7 +51,7 @@ void helper_close(struct helper *h)
 	free(h);
 }
 
-static void end(struct helper *h, int error)
+static void end(struct helper *h, const struct error *why)
 {
 	struct stand_in *s = h->stand_in;
 
@@ -60,19 +60,70 @@ static void end(struct helper *h, int error)
 	if (h->call)
 		call_cancel(h->call);
 	h->call = NULL;
-	h->events->ended(h->owner, error);
+	h->events->ended(h->owner, why);
 	helper_close(h);
 	stand_in_flush(s);
 	stand_in_doubt(s);
 }
 
+static void end_for(struct helper *h, int error)
+{
+	struct error why;
+
+	if (error == -EFBIG)
+		error_set(&why, EFBIG, "LISTING_TOO_LARGE",
+			  "the shell said more about files than %u MiB, which is what a listing may have",
+			  HELPER_OUTPUT_MAX >> 20);
+	else if (error == -ENOMEM)
+		error_set(&why, ENOMEM, "NO_MEMORY", "out of memory");
+	else
+		error_set(&why, EIO, "STREAM_FAILED",
+			  "what came of the stream of requests about files makes no sense");
+	end(h, &why);
+}
+
+/* What it complained about last, as far as it can be shown. */
+static void last_complaint(const struct helper *h, char *ret, size_t size)
+{
+	size_t to = h->err.len, from, n = 0;
+
+	while (to && h->err.data[to - 1] == '\n')
+		to--;
+	for (from = to; from && h->err.data[from - 1] != '\n';)
+		from--;
+	for (; from < to && n + 1 < size; from++)
+		ret[n++] = h->err.data[from] >= ' ' && h->err.data[from] <= '~' ? h->err.data[from] : '?';
+	ret[n] = '\0';
+}
+
+/* What it said before its end counts. */
+static void exited(struct helper *h, int64_t code)
+{
+	bool none = (code == NO_PROGRAM || code == NO_RIGHT) && !h->out.len;
+	struct error why;
+	char text[200];
+
+	last_complaint(h, text, sizeof text);
+	if (none)
+		error_set(&why, EOPNOTSUPP, "NO_SHELL",
+			  "without an agent files are reached by /bin/sh, which the image does not have%s%s",
+			  *text ? ": " : "", text);
+	else
+		error_set(&why, EIO, "SHELL_ENDED",
+			  "the shell that works requests about files ended by exit code %lld%s%s",
+			  (long long)code, *text ? ": " : "", text);
+	end(h, &why);
+}
+
 static void silent(void *arg)
 {
 	struct helper *h = arg;
+	struct error why;
 
 	h->delay = NULL;
-	log_warn("sandbox %s: no answer about files for %u s", h->stand_in->sandbox_id, SILENCE_MS / 1000);
-	end(h, -ETIMEDOUT);
+	error_set(&why, ETIMEDOUT, "SHELL_SILENT", "no answer about files has come for %u s",
+		  SILENCE_MS / 1000);
+	end(h, &why);
 }
 
 static void heard(struct helper *h)
@@ -123,7 +174,7 @@ static void broke(void *arg)
 	struct helper *h = arg;
 
 	h->delay = NULL;
-	end(h, -ENOMEM);
+	end_for(h, -ENOMEM);
 }
 
 int helper_send(struct helper *h, const void *line, size_t len, const void *data, size_t data_len)
@@ -149,23 +200,23 @@ static void on_message(void *owner, const char *text, size_t len)
 	struct helper *h = owner;
 	struct stand_in *s = h->stand_in;
 	struct exec_message m;
+	struct error why;
 	int rc = exec_message_decode(text, len, &h->out, &h->err, &m);
 
 	heard(h);
 	h->ready = true;
 	if (rc == -EFBIG && m.is_stderr)
 		rc = 0; /* complaints are for the log */
-	if (m.kind == EXEC_ERROR)
-		log_info("sandbox %s: requests about files: %s %s", s->sandbox_id, m.code, m.message);
-	if (rc || m.kind == EXEC_ERROR) {
-		end(h, rc == -EFBIG || rc == -ENOMEM ? rc : -EIO);
+	if (rc) {
+		end_for(h, rc);
+	} else if (m.kind == EXEC_ERROR) {
+		error_set(&why, EIO, *m.code ? m.code : "STREAM_FAILED", "requests about files: %s",
+			  m.message);
+		end(h, &why);
 	} else if (m.kind == EXEC_EXIT) {
-		/* What it said before its end counts. */
-		bool none = (m.exit_code == NO_PROGRAM || m.exit_code == NO_RIGHT) && !h->out.len;
-
-		end(h, none ? -EOPNOTSUPP : -EIO);
+		exited(h, m.exit_code);
 	} else if (pump(h)) {
-		end(h, -ENOMEM);
+		end_for(h, -ENOMEM);
 	} else {
 		h->events->said(h->owner);
 		stand_in_flush(s);
@@ -179,7 +230,7 @@ static void on_writable(void *owner)
 
 	heard(h);
 	if (pump(h)) {
-		end(h, -ENOMEM);
+		end_for(h, -ENOMEM);
 	} else {
 		h->events->said(h->owner);
 		stand_in_flush(s);
@@ -196,8 +247,7 @@ static void on_ended(void *owner, const struct rpc_status *status)
 		error_set(&why, EIO, "NO_EXIT", "the service did not say how the helper ended");
 	else
 		failure_set(&why, status, "ask for files");
-	log_info("sandbox %s: %s: %s", h->stand_in->sandbox_id, why.reason, why.text);
-	end(h, -why.code);
+	end(h, &why);
 }
 
 /* --- The beginning --- */

@@ -24,8 +24,8 @@ struct helper {
 struct helper_events {
 	/* There is more in `out`, and maybe room in `input`. May end with helper_close(). */
 	void (*said)(void *owner);
-	/* It has ended, and is freed afterwards; `error` is negative. -EOPNOTSUPP: there is no shell. */
-	void (*ended)(void *owner, int error);
+	/* It has ended, and is freed afterwards; why->code is EOPNOTSUPP where there is no shell. */
+	void (*ended)(void *owner, const struct error *why);
 };
 
 /* NULL: out of memory. Nothing is called from within. */

@@ -80,6 +80,12 @@ void stand_in_doubt(struct stand_in *s)
 		s->events->doubted(s->owner);
 }
 
+void stand_in_complain(struct stand_in *s, const struct error *why)
+{
+	if (s->owner)
+		s->events->failed(s->owner, why);
+}
+
 static void welcome(struct stand_in *s)
 {
 	struct frame f = {.type = MSG_WELCOME};

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/error.h"
 #include "base/list.h"
 #include "channel/frame.h"
 #include "channel/pipe.h"
@@ -23,6 +24,8 @@ struct stand_in_events {
 	void (*doubted)(void *owner);
 	/* Core closed the pipe: it is the owner's no more. */
 	void (*lost)(void *owner);
+	/* Requests about files failed, and not by what the files are. */
+	void (*failed)(void *owner, const struct error *why);
 };
 
 /* Loop thread. NULL: out of memory. */
@@ -60,5 +63,6 @@ void stand_in_tell(struct stand_in *s, const struct frame *f);
 void stand_in_tell_number(struct stand_in *s, enum message type, uint32_t id, uint8_t stream, uint16_t flags,
 			  uint64_t value, const void *data, size_t len);
 void stand_in_flush(struct stand_in *s);
-/* See the event. */
+/* See the events. */
 void stand_in_doubt(struct stand_in *s);
+void stand_in_complain(struct stand_in *s, const struct error *why);
