@@ -74,6 +74,49 @@ static void test_adoption(void **state)
 	assert_status(fake_process(s, "5"), "exited 0");
 }
 
+/* By mkdir, when the agent had not told yet that a command has the name. */
+static void test_adoption_of_a_name_declared_before(void **state)
+{
+	struct report running = {.running = true, .outcome.started_ns = 7, .start = shell("build")};
+	struct sandbox *s = found("declared");
+	struct fake *f = fake_of(s);
+	struct process *p;
+	struct frame said;
+	struct draft d;
+	struct error err;
+
+	(void)state;
+	core_lock();
+	assert_int_equal(process_make(s, "build", &err), 0);
+	p = fake_process(s, "build");
+	sink_open(&p->input);
+	assert_int_equal(sink_write(&p->input, "mine", 4), 4);
+	core_unlock();
+	running.start.input = true;
+	agent_report(f, 3, &running);
+	agent_ready(f);
+	assert_ptr_equal(fake_process(s, "build"), p);
+	assert_status(p, "running");
+	assert_int_equal(s->object.child_count, 1);
+	core_lock();
+	assert_int_equal(sink_write(&p->input, "mine", 4), -EPIPE);
+	assert_int_equal(process_make(s, "build", &err), -EEXIST);
+	draft_init(&d, &p->inbox);
+	assert_int_equal(draft_write(&d, "echo mine", 9), -EBUSY);
+	draft_release(&d);
+	core_unlock();
+	/* Neither forgotten nor fed. */
+	while (f->seen < f->sent.len) {
+		int type = next_said(f, &said);
+
+		assert_int_not_equal(type, MSG_FORGET);
+		assert_int_not_equal(type, MSG_START);
+		assert_int_not_equal(type, MSG_INPUT);
+	}
+	agent_exited(f, 3, OUTCOME_EXITED, 5);
+	assert_status(p, "exited 5");
+}
+
 static void test_reports_that_make_no_sense(void **state)
 {
 	static const char *const names[] = {"", "..", "a/b", "taken", ".ctl"};
@@ -354,6 +397,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_adoption),
+	    cmocka_unit_test(test_adoption_of_a_name_declared_before),
 	    cmocka_unit_test(test_reports_that_make_no_sense),
 	    cmocka_unit_test(test_report_of_a_known_one),
 	    cmocka_unit_test(test_output_in_order),

@@ -346,15 +346,28 @@ void process_apply_outcome(struct process *p, const struct outcome *o)
 
 /* --- Of an earlier mount --- */
 
+/*
+ * The name was declared before it was known that a command has it: it is that command, and a text for it is
+ * refused. Who staged input for another, or is about to, writes to nobody.
+ */
+static void yield_name(struct process *p)
+{
+	if (p->input.opened)
+		sink_close(&p->input);
+}
+
 struct process *process_adopt(struct sandbox *s, uint32_t id, struct report *r)
 {
 	const char *name = r->start.name ? r->start.name : "";
 	bool numbered = *name && name[strspn(name, "0123456789")] == '\0';
-	struct process *p;
+	struct process *p = id == MAIN_ID ? NULL : (struct process *)object_child(&s->object, name);
 
-	if (object_name_check(name) || (id != MAIN_ID && object_child(&s->object, name)) || too_many(s, NULL))
+	if (object_name_check(name) || (p ? p->state != PROCESS_NONE : too_many(s, NULL) != 0))
 		return NULL;
-	p = new_process(s, name);
+	if (p)
+		yield_name(p);
+	else
+		p = new_process(s, name);
 	if (!p)
 		return NULL;
 	if (id == MAIN_ID) {
