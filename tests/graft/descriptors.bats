@@ -155,3 +155,26 @@ descriptors() {
 	"$M/a23/true"
 	[ "$(descriptors)" -lt 160 ]
 }
+
+@test "directories in one another, more than a thousand: the deep ones say that descriptors run short" {
+	mount_tree
+	"$PYTHON" - "$TREE" "$M" <<-'END'
+		import errno, os, sys
+		tree, m = sys.argv[1:]
+		os.chdir(tree)
+		for i in range(1300):
+		    os.mkdir("d")
+		    os.chdir("d")
+		at = os.open(m, os.O_PATH)
+		depth = 0
+		try:
+		    while depth < 1300:
+		        below = os.open("d", os.O_PATH, dir_fd=at)
+		        os.close(at)
+		        at, depth = below, depth + 1
+		    sys.exit("all could be reached")
+		except OSError as e:
+		    assert e.errno == errno.ENFILE and depth > 1024, (e, depth)
+	END
+	same d "$(ls "$M")"
+}

@@ -81,22 +81,29 @@ static int open_by_handle(struct graft_node *node)
 	return path;
 }
 
-static int open_by_place(struct graft_node *node);
+/* Each costs an open, and room on the stack; a sandbox could put any number of directories in one another. */
+#define STEPS_MAX 1024
 
-static int open_unheld(struct graft_node *node)
+static int open_by_place(struct graft_node *node, int steps);
+
+static int open_unheld(struct graft_node *node, int steps)
 {
 	int fd = open_by_handle(node);
 
-	return fd == -ENOENT ? open_by_place(node) : fd;
+	return fd == -ENOENT ? open_by_place(node, steps) : fd;
 }
 
-/* As deep as there are directories without a descriptor, one in another. */
-static int open_by_place(struct graft_node *node)
+/* As deep as there are directories without a descriptor, one in another: -ENFILE beyond `steps` of them. */
+static int open_by_place(struct graft_node *node, int steps)
 {
 	char name[FILES_NAME_MAX + 1];
-	struct graft_node *dir = graft_node_place(node, name);
-	int at = dir->fd >= 0 ? dir->fd : open_unheld(dir), fd, r;
+	struct graft_node *dir;
+	int at, fd, r;
 
+	if (steps == 0)
+		return -ENFILE;
+	dir = graft_node_place(node, name);
+	at = dir->fd >= 0 ? dir->fd : open_unheld(dir, steps - 1);
 	fd = at < 0 ? at : files_child(at, name);
 	if (at >= 0 && at != dir->fd)
 		close(at);
@@ -128,7 +135,7 @@ int graft_fd(struct graft_node *node)
 	for (unsigned i = 0; i < reached_count; i++)
 		if (reached[i].node == node)
 			return reached[i].fd;
-	fd = reached_count < REACHED_MAX ? open_unheld(node) : -ENFILE;
+	fd = reached_count < REACHED_MAX ? open_unheld(node, STEPS_MAX) : -ENFILE;
 	if (fd >= 0) {
 		reached[reached_count].node = node;
 		reached[reached_count++].fd = fd;
