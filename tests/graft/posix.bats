@@ -70,6 +70,75 @@ load helpers
 	END
 }
 
+@test "a name that is removed or replaced: who has the file open goes on, however it was opened" {
+	"$PYTHON" - "$M" <<-'END'
+		import os, socket, stat, sys
+		os.chdir(sys.argv[1])
+		def gone(name, how, make):
+		    if how == "replaced":
+		        make("other")
+		        os.rename("other", name)
+		    elif os.path.isdir(name):
+		        os.rmdir(name)
+		    else:
+		        os.unlink(name)
+		def attributes(f):
+		    assert os.fstat(f).st_nlink == 0
+		    os.fchmod(f, 0o640)
+		    os.utime(f, ns=(5_000_000_007, 6_000_000_008))
+		    st = os.fstat(f)
+		    assert stat.S_IMODE(st.st_mode) == 0o640 and st.st_mtime_ns == 6_000_000_008, st
+		    os.fchown(f, os.getuid(), os.getgid())
+		    os.fstatvfs(f)
+		def text(name):
+		    with open(name, "wb") as f:
+		        f.write(b"text" * 2000)
+		def fifo(name):
+		    os.mkfifo(name)
+		def bound(name):
+		    with socket.socket(socket.AF_UNIX) as s:
+		        s.bind(name)
+		for how in "removed", "replaced":
+		    for flags in os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDWR | os.O_APPEND:
+		        text("f")
+		        f = os.open("f", flags)
+		        gone("f", how, text)
+		        attributes(f)
+		        if flags != os.O_WRONLY:
+		            assert os.pread(f, 3, 1) == b"ext"
+		        assert os.lseek(f, 0, os.SEEK_DATA) == 0 and os.lseek(f, 0, os.SEEK_HOLE) == 8000
+		        if flags != os.O_RDONLY:
+		            os.ftruncate(f, 1 << 20)
+		            assert os.fstat(f).st_size == 1 << 20
+		            os.ftruncate(f, 0)
+		            assert os.pwrite(f, b"new", 0) == 3 and os.fstat(f).st_size == 3
+		            os.fsync(f)
+		        os.close(f)
+		    fifo("p")
+		    f = os.open("p", os.O_RDWR | os.O_NONBLOCK)
+		    gone("p", how, fifo)
+		    attributes(f)
+		    assert os.write(f, b"abc") == 3 and os.read(f, 3) == b"abc"
+		    os.close(f)
+		    bound("s")
+		    f = os.open("s", os.O_PATH)
+		    gone("s", how, bound)
+		    assert os.fstat(f).st_nlink == 0 and stat.S_ISSOCK(os.fstat(f).st_mode)
+		    os.close(f)
+		    os.mkdir("d")
+		    f = os.open("d", os.O_RDONLY)
+		    gone("d", how, os.mkdir)
+		    attributes(f)
+		    assert os.listdir(f) == []
+		    os.close(f)
+		    if how == "replaced":
+		        for name in "f", "p", "s":
+		            os.unlink(name)
+		        os.rmdir("d")
+		assert os.listdir(".") == []
+	END
+}
+
 @test "5,000 entries listed while they come and go: what stays is listed once" {
 	(cd "$TREE" && seq -f 'stays%g' 5000 | xargs touch)
 	"$PYTHON" - "$TREE" 3>&- <<-'END' &

@@ -124,7 +124,25 @@ void far_link(fuse_req_t req, struct graft_node *node, struct graft_node *newdir
 	make(op, &q, newname, n->type);
 }
 
+static struct far_node *known_at(struct far_node *dir, const char *name)
+{
+	struct far_entry *e = dir->dir ? far_entry_find(dir->dir, name) : NULL;
+
+	return e ? e->node : NULL;
+}
+
 /* --- Removing --- */
+
+/*
+ * Its name is about to go. FIFOs and sockets are opened by the kernel alone, which may ask for their
+ * attributes for as long as it likes: from here on by a handle, made ahead of what takes the name away.
+ */
+static void keep_nameless(struct far_node *n)
+{
+	/* Without memory whoever has it open is told ESTALE. */
+	if (n && (n->type == S_IFIFO || n->type == S_IFSOCK))
+		(void)far_node_need(n);
+}
 
 static int on_removed(struct far_op *op, struct file_reply *reply)
 {
@@ -154,6 +172,7 @@ static void drop(fuse_req_t req, struct graft_node *dir, const char *name, enum 
 	if (rc) {
 		far_op_finish(op, rc);
 	} else {
+		keep_nameless(known_at(op->node, name));
 		q.handle = op->node->handle;
 		strcpy(q.name, name);
 		strcpy(op->name, name);
@@ -174,13 +193,6 @@ void far_rmdir(fuse_req_t req, struct graft_node *dir, const char *name)
 }
 
 /* --- Moving --- */
-
-static struct far_node *known_at(struct far_node *dir, const char *name)
-{
-	struct far_entry *e = dir->dir ? far_entry_find(dir->dir, name) : NULL;
-
-	return e ? e->node : NULL;
-}
 
 static void unsure(struct far_node *dir, const char *name, enum far_what what)
 {
@@ -228,6 +240,7 @@ static int ask_rename(struct far_op *op)
 	rc = rc ? rc : far_node_need(to);
 	if (rc)
 		return rc;
+	keep_nameless(known_at(to, op->newname));
 	graft_nodes_moving(&move);
 	q.handle = from->handle;
 	q.other = to->handle;
