@@ -1,7 +1,6 @@
 #include "rpc/call.h"
 
 #include "base/log.h"
-#include "base/loop.h"
 #include "rpc/envelope.h"
 #include "rpc/json.h"
 #include "rpc/transfer.h"
@@ -93,11 +92,6 @@ void call_finish(struct call *c)
 
 /* --- Receiving --- */
 
-static void tell_later(void *arg)
-{
-	endpoint_settle(arg);
-}
-
 void call_hold(struct call *c, bool held)
 {
 	if (c->held == held)
@@ -107,8 +101,7 @@ void call_hold(struct call *c, bool held)
 		return;
 	transfer_resume(c);
 	call_has_news(c);
-	if (!c->endpoint->entered)
-		loop_post(tell_later, c->endpoint);
+	endpoint_stalled(c->endpoint, 0); /* told from the loop, unless the endpoint is closed before */
 }
 
 void call_cancel(struct call *c)

@@ -17,7 +17,7 @@
 #define IN_HIGH	       (1u << 20) /* bytes that wait while a call is held */
 #define DEAD_MS	       20000u	  /* a connection on which nothing is acknowledged for so long is dead */
 #define KEEPALIVE_S    10L
-#define RESTARTS_MAX   5
+#define REJOIN_MS      5u
 #define STALL_MS       3u
 #define UNASKED	       65535u /* bytes of a request that HTTP/2 lets through before the server asks for more */
 #define UNHEARD_MS     50u
@@ -122,27 +122,69 @@ static void opened(struct call *c, bool well)
  * libcurl 7.88, when a stream is closed before it has sent the body of the request, drops the answer it
  * holds already. What the service said so early (who are you? not now) it will say again; it has not got the
  * message, so nothing is done twice.
+ *
+ * The same goes for a connection that is given up meanwhile (CURLE_HTTP2). Servers say GOAWAY to who resets
+ * too many streams (nghttp2's: 1000 at once), which is what libcurl does to each that was answered early.
  */
 static bool was_overtaken(const struct call *c)
 {
-	return c->result == CURLE_HTTP2_STREAM && !c->in.len && !c->problem[0] && !transfer_took_all(c);
+	return (c->result == CURLE_HTTP2_STREAM || c->result == CURLE_HTTP2) && !c->in.len &&
+	       !c->problem[0] && !transfer_took_all(c);
+}
+
+/* curl counts from each start anew; the deadline is one. */
+static bool set_deadline(struct call *c)
+{
+	uint64_t spent = uv_now(loop_uv()) - c->begun_ms;
+	long left = spent < c->timeout_ms ? (long)(c->timeout_ms - spent) : 1;
+
+	return !c->timeout_ms || !curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, left);
+}
+
+static bool give_to_curl(struct call *c)
+{
+	c->away = false;
+	return set_version(c) && set_deadline(c) && !curl_multi_add_handle(c->endpoint->multi, c->easy);
+}
+
+/*
+ * While another call opens a connection, those that were refused wait: curl turns them away at once, as often
+ * as they ask, where a connection the service has said GOAWAY to still carries streams. No longer than a
+ * connection may take; then it is an error like any other.
+ */
+static bool join_later(struct call *c)
+{
+	uint64_t now = uv_now(loop_uv());
+
+	if (!c->refused_ms)
+		c->refused_ms = now;
+	if (now - c->refused_ms > c->endpoint->connect_ms)
+		return false;
+	c->restarts++;
+	c->away = c->endpoint->opener != NULL;
+	if (c->away) {
+		c->stalled = true;
+		endpoint_stalled(c->endpoint, REJOIN_MS);
+	}
+	return true;
 }
 
 bool transfer_restart(struct call *c)
 {
-	CURLM *multi = c->endpoint->multi;
-
 	opened(c, false);
-	if (c->refused && c->restarts < RESTARTS_MAX)
-		c->restarts++;
-	else if (was_overtaken(c) && c->overtaken < OVERTAKEN_MAX)
+	if (c->refused) {
+		if (!join_later(c))
+			return false;
+	} else if (was_overtaken(c) && c->overtaken < OVERTAKEN_MAX) {
 		c->overtaken++;
-	else
+		c->refused_ms = 0;
+	} else {
 		return false;
+	}
 	c->refused = false;
 	c->problem[0] = '\0';
-	curl_multi_remove_handle(multi, c->easy);
-	return set_version(c) && !curl_multi_add_handle(multi, c->easy);
+	curl_multi_remove_handle(c->endpoint->multi, c->easy);
+	return c->away || give_to_curl(c);
 }
 
 bool transfer_took_all(const struct call *c)
@@ -248,7 +290,7 @@ static bool set_connection(struct call *c, const char *url)
 	return true;
 }
 
-static bool set_request(struct call *c, uint32_t timeout_ms)
+static bool set_request(struct call *c)
 {
 	SET(CURLOPT_USERAGENT, "connect-c/aviatofs-" VERSION);
 	SET(CURLOPT_HTTPHEADER, c->headers);
@@ -269,8 +311,6 @@ static bool set_request(struct call *c, uint32_t timeout_ms)
 	SET(CURLOPT_ERRORBUFFER, c->problem);
 	SET(CURLOPT_PRIVATE, c);
 	SET(CURLOPT_BUFFERSIZE, 128L << 10);
-	if (timeout_ms)
-		SET(CURLOPT_TIMEOUT_MS, (long)timeout_ms);
 	return true;
 }
 
@@ -287,9 +327,10 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 	if (snprintf(url, sizeof url, "%s/%s", e->url, method) >= (int)sizeof url)
 		return -ENAMETOOLONG;
 	c->begun_ms = uv_now(loop_uv());
+	c->timeout_ms = timeout_ms;
 	c->easy = curl_easy_init();
-	if (!c->easy || !add_headers(c, timeout_ms) || !set_connection(c, url) ||
-	    !set_request(c, timeout_ms) || !set_version(c) || curl_multi_add_handle(e->multi, c->easy))
+	if (!c->easy || !add_headers(c, timeout_ms) || !set_connection(c, url) || !set_request(c) ||
+	    !give_to_curl(c))
 		return -ENOMEM;
 	if (c->kind != CALL_DUPLEX && c->out.len > UNASKED)
 		nudge_later(c);
@@ -324,10 +365,21 @@ static void look_for_early_answer(struct call *c)
 		nudge_later(c);
 }
 
+static void join_now(struct call *c)
+{
+	if (give_to_curl(c))
+		return;
+	c->result = CURLE_OUT_OF_MEMORY;
+	c->done = true;
+	call_has_news(c);
+}
+
 void transfer_nudge(struct call *c)
 {
 	c->stalled = false;
-	if (c->kind == CALL_DUPLEX)
+	if (c->away)
+		join_now(c);
+	else if (c->kind == CALL_DUPLEX)
 		curl_easy_pause(c->easy, c->in_waits ? CURLPAUSE_RECV : CURLPAUSE_CONT);
 	else
 		look_for_early_answer(c);
@@ -353,7 +405,7 @@ static void push_out_reset(struct endpoint *e, long connection)
 		struct call *c = container_of(pos, struct call, link);
 		int send;
 
-		if (!c->easy || c->done || c->in_waits || connection_of(c) != connection)
+		if (!c->easy || c->done || c->away || c->in_waits || connection_of(c) != connection)
 			continue;
 		send = c->out_waits ? CURLPAUSE_SEND : 0;
 		curl_easy_pause(c->easy, send | CURLPAUSE_RECV);

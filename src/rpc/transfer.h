@@ -48,8 +48,11 @@ struct call {
 	bool done;     /* curl is through with it */
 	CURLcode result;
 	uint64_t begun_ms;	 /* loop time */
+	uint32_t timeout_ms;	 /* from then on; 0: no deadline */
 	bool refused;		 /* of http://: there was no connection to join */
 	unsigned restarts;	 /* after that */
+	uint64_t refused_ms;	 /* since when, loop time; 0: it is not */
+	bool away;		 /* not with curl: waits for a connection to join */
 	unsigned overtaken;	 /* other restarts, see transfer_restart() */
 	bool telling, cancelled; /* in an event; to be freed after it */
 	char problem[CURL_ERROR_SIZE];
@@ -59,12 +62,13 @@ struct call {
 int transfer_start(struct call *c, const char *method, uint32_t timeout_ms);
 /*
  * Whether it ended only for want of a connection to join, or before the service could have had all of it: it
- * is under way again then.
+ * is under way again then, or will be soon.
  */
 bool transfer_restart(struct call *c);
 /* Tells curl that what it waited for may be there now. */
 void transfer_resume(struct call *c);
-/* Asks curl to look again for what it has to send. */
+/* Asks curl to look again for what it has to send; or gives it back to curl, if it waited for a connection.
+ */
 void transfer_nudge(struct call *c);
 /* Whether curl has been rid of the whole request, if that has an end. */
 bool transfer_took_all(const struct call *c);
@@ -73,7 +77,7 @@ void transfer_free(struct call *c);
 
 /* After curl was entered: tells all calls their news. */
 void endpoint_settle(struct endpoint *e);
-/* Some call has `stalled`: all of those are nudged in so many milliseconds, or sooner. */
+/* All calls that have `stalled` are nudged, and news are told, in so many milliseconds, or sooner. */
 void endpoint_stalled(struct endpoint *e, unsigned ms);
 /* Puts it on the list of those with news. */
 void call_has_news(struct call *c);

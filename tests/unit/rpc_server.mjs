@@ -56,6 +56,12 @@ const calls = {
 		unary(stream, 200, "{}");
 		stream.on("finish", () => stream.close());
 	},
+	tardy: (stream, _headers) =>
+		setTimeout(() => {
+			if (stream.destroyed) return;
+			unary(stream, 200, "{}");
+			stream.on("finish", () => stream.close());
+		}, 300),
 	unheard: (stream, _headers) => unary(stream.resume(), 200, "{}"),
 	// At once, with little or much behind the headers.
 	quick: (stream, _headers) => unary(stream.resume(), 200, JSON.stringify({ pad: "x".repeat(Math.random() * 30000) })),

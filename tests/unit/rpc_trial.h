@@ -1,9 +1,11 @@
-/* Of rpc_call.c: one call, as the test's thread sees it. */
+/* Of rpc_call.c and rpc_early.c: one call, as the test's thread sees it, and the server. */
 #pragma once
 
+#include "base/loop.h"
 #include "rpc/call.h"
 #include "rpc/json.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -113,11 +117,6 @@ static bool is_ended(struct trial *t)
 	return t->ended;
 }
 
-static bool has_message(struct trial *t)
-{
-	return t->messages > 0;
-}
-
 static void await(struct trial *t, bool (*condition)(struct trial *t))
 {
 	struct timespec until;
@@ -135,4 +134,77 @@ static void run(struct trial *t)
 {
 	start(t);
 	await(t, is_ended);
+}
+
+/* --- The server --- */
+
+static void open_endpoints(int port)
+{
+	char url[64];
+	struct endpoint_options options = {
+	    .base_url = url, .headers = {"Authorization: Bearer k"}, .connect_ms = 5000};
+	struct error err;
+
+	snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
+	assert_int_equal(endpoint_open(&options, &server.endpoint, &err), 0);
+	snprintf(url, sizeof url, "http://127.0.0.1:1");
+	assert_int_equal(endpoint_open(&options, &server.nowhere, &err), 0);
+}
+
+static int begin_all(void **state)
+{
+	const char *script = getenv("RPC_SERVER");
+	int in[2], out[2], port = 0;
+	FILE *said;
+
+	(void)state;
+	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
+		return -1;
+	server.pid = fork();
+	if (server.pid == 0) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		execlp("node", "node", script ? script : RPC_SERVER, NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	server.in = in[1];
+	said = fdopen(out[0], "r");
+	if (!said || fscanf(said, "%d", &port) != 1)
+		return -1;
+	fclose(said);
+	if (loop_start())
+		return -1;
+	open_endpoints(port);
+	return 0;
+}
+
+static void close_all(void *arg)
+{
+	(void)arg;
+	endpoint_close(server.endpoint);
+	endpoint_close(server.nowhere);
+}
+
+static int end_all(void **state)
+{
+	(void)state;
+	loop_post(close_all, NULL);
+	loop_stop();
+	close(server.in);
+	waitpid(server.pid, NULL, 0);
+	return 0;
+}
+
+/* --- Connections of a test's own --- */
+
+static struct endpoint *another;
+
+static void open_another(void)
+{
+	struct endpoint_options options = {.base_url = endpoint_url(server.endpoint), .connect_ms = 5000};
+	struct error err;
+
+	assert_int_equal(endpoint_open(&options, &another, &err), 0);
 }

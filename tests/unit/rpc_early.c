@@ -1,0 +1,160 @@
+/* Calls that are answered before the service has the whole request: what libcurl makes of that, and we of it.
+ */
+#include "rpc_trial.h"
+
+#include <errno.h>
+
+#define MANY 200
+
+static void close_one(void *endpoint)
+{
+	endpoint_close(endpoint);
+}
+
+/*
+ * A request that is larger than what is sent without the server's leave is answered
+ * before all of it is there. libcurl loses some of these answers, which is told; what
+ * is not lost is the server's word, and nothing waits.
+ */
+static void test_early_answers(void **state)
+{
+	static const struct {
+		const char *method;
+		enum rpc_code code;
+	} cases[] = {{"t.T/early", RPC_RESOURCE_EXHAUSTED}, {"t.T/hasty", RPC_OK}, {"t.T/unheard", RPC_OK}};
+	static char request[400000] = "{\"a\":\"";
+
+	(void)state;
+	memset(request + 6, 'x', sizeof request - 9);
+	strcpy(request + sizeof request - 3, "\"}");
+	for (int i = 0; i < 60; i++) {
+		struct trial t = {.method = cases[i % 3].method, .request = request};
+
+		run(&t);
+		assert_int_equal(t.status.transport, 0);
+		if (t.status.code == RPC_UNAVAILABLE)
+			assert_non_null(strstr(t.status.message, "answered before"));
+		else
+			assert_int_equal(t.status.code, cases[i % 3].code);
+	}
+}
+
+/*
+ * As a proxy does that refuses, or a server that is fast. On a connection of their own: libcurl resets each
+ * stream that was answered early, and a server gives up a connection with very many of those.
+ */
+static void test_quick_answers(void **state)
+{
+	(void)state;
+	open_another();
+	for (int i = 0; i < 300; i++) {
+		struct trial unary = {.method = "t.T/quick", .timeout_ms = 30000, .endpoint = another};
+		struct trial stream = {.method = "t.T/quicker",
+				       .kind = CALL_SERVER_STREAM,
+				       .timeout_ms = 30000,
+				       .endpoint = another};
+		struct trial duplex = {
+		    .method = "t.T/quicker", .kind = CALL_DUPLEX, .timeout_ms = 30000, .endpoint = another};
+		struct trial *const all[] = {&unary, &stream, &duplex};
+
+		run(all[i % 3]);
+		assert_int_equal(all[i % 3]->status.code, RPC_OK);
+		assert_int_equal(all[i % 3]->messages, 1);
+	}
+	loop_post(close_one, another);
+}
+
+/* What is asked again, as its answer came too early, has one deadline for all of that. */
+static void test_one_deadline(void **state)
+{
+	static char request[400000] = "{\"a\":\"";
+	struct trial t[4];
+
+	(void)state;
+	memset(request + 6, 'x', sizeof request - 9);
+	strcpy(request + sizeof request - 3, "\"}");
+	for (int i = 0; i < 4; i++) {
+		t[i] = (struct trial){.method = "t.T/tardy", .request = request, .timeout_ms = 1000};
+		start(&t[i]);
+	}
+	for (int i = 0; i < 4; i++) {
+		await(&t[i], is_ended);
+		if (t[i].status.code != RPC_OK)
+			assert_int_equal(t[i].status.code, RPC_DEADLINE_EXCEEDED);
+	}
+}
+
+/* libcurl loses what is said so early, in so many attempts as are made of it: then that is what is told. */
+static bool is_lost_answer(const struct rpc_status *s)
+{
+	return s->code == RPC_UNAVAILABLE && strstr(s->message, "its answer is lost");
+}
+
+/* What the service says before it has got the request ends the call, whatever overtakes what. */
+static void test_swift_answers(void **state)
+{
+	static struct trial t[2 * MANY];
+
+	(void)state;
+	open_another();
+	for (int i = 0; i < 2 * MANY; i++) {
+		t[i] = (struct trial){.method = i % 2 ? "t.T/swift" : "t.T/swift_unary",
+				      .kind = i % 2 ? CALL_SERVER_STREAM : CALL_UNARY,
+				      .endpoint = another};
+		start(&t[i]);
+		if (i % 20 == 19)
+			await(&t[i - 10], is_ended);
+	}
+	for (int i = 0; i < 2 * MANY; i++) {
+		await(&t[i], is_ended);
+		assert_int_equal(t[i].status.transport, 0);
+		if (!is_lost_answer(&t[i].status))
+			assert_int_equal(t[i].status.code,
+					 i % 2 ? RPC_RESOURCE_EXHAUSTED : RPC_UNAUTHENTICATED);
+	}
+	loop_post(close_one, another);
+}
+
+#define RESETS 3000
+
+/*
+ * So many early answers that the server, which takes their resets for an attack, says GOAWAY, again and
+ * again: other calls find the next connection, also while the last one still carries something.
+ */
+static void test_given_up_connections(void **state)
+{
+	static struct trial t[RESETS];
+	unsigned lost = 0;
+
+	(void)state;
+	open_another();
+	for (int i = 0; i < RESETS; i++) {
+		t[i] = (struct trial){.method = i % 2 ? "t.T/swift" : "t.T/swift_unary",
+				      .kind = i % 2 ? CALL_SERVER_STREAM : CALL_UNARY,
+				      .endpoint = another};
+		start(&t[i]);
+		if (i % 20 == 19)
+			await(&t[i - 10], is_ended);
+	}
+	for (int i = 0; i < RESETS; i++) {
+		await(&t[i], is_ended);
+		assert_false(t[i].status.unreachable);
+		lost += t[i].status.transport == ECONNRESET;
+		if (t[i].status.transport != ECONNRESET && !is_lost_answer(&t[i].status))
+			assert_int_equal(t[i].status.code,
+					 i % 2 ? RPC_RESOURCE_EXHAUSTED : RPC_UNAUTHENTICATED);
+	}
+	assert_true(lost < RESETS / 100); /* what may have got there is not asked twice */
+	loop_post(close_one, another);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_early_answers),	 cmocka_unit_test(test_quick_answers),
+	    cmocka_unit_test(test_one_deadline),	 cmocka_unit_test(test_swift_answers),
+	    cmocka_unit_test(test_given_up_connections),
+	};
+
+	return cmocka_run_group_tests(tests, begin_all, end_all);
+}
