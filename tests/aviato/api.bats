@@ -100,6 +100,18 @@ while os.read(fd, 65536): pass")"
 	grep -q 'too many' "$B/error"
 }
 
+@test "signals come in the order they were given, though the service may be slow with one" {
+	read_only
+	inside : >/dev/null
+	put "$B/cmd" 'trap "echo one" USR1; trap "echo two; exit 0" USR2; echo begun; while :; do sleep 0.1; done'
+	same begun "$(timeout 30 head -n 1 "$B/stdout")"
+	fault '{"method": "Exec", "delayMs": 2000}'
+	put "$B/proc/2/ctl" 'signal USR1'
+	put "$B/proc/2/ctl" 'signal USR2'
+	reads "$B/wait" '0\n'
+	reads "$B/stdout" 'begun\none\ntwo\n'
+}
+
 @test "the output limit holds the command, as ever" {
 	mount_down
 	mount_up -o spool_limit=64Ki,agent=no

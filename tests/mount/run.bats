@@ -105,7 +105,6 @@ nothing_left() {
 }
 
 @test "TSTP stops it and CONT lets it go on" {
-	agent_only "the gateway's nsenter stops along with it, and then tells no end"
 	stopped() {
 		grep -q '^State:	T' "/proc/$1/status"
 	}

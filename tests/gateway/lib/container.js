@@ -153,9 +153,10 @@ export class Container {
 		const [output, errors, input, sizes] = await this.#makePipes(tty ? 4 : stdin ? 3 : 2);
 		const theirs = [input ? input.read : "ignore", output.write, errors.write, ...(sizes ? [sizes.read] : [])];
 		const caps = `-all,${capabilities.map((name) => `+${name}`).join(",")}`;
-		// With --pdeathsig, killing nsenter kills what it runs.
-		const child = spawnAsOwner("/usr/bin/nsenter", ["-t", String(this.#pid), "-U", "-m", "-n", "-p", "-i", "-u", "-C",
-			"--preserve-credentials", "--", "/usr/bin/setpriv", `--bounding-set=${caps}`, "--inh-caps=-all", "--pdeathsig", "KILL",
+		// With --pdeathsig, killing timeout kills what it runs: it has no time limit, but waits as nsenter cannot, which
+		// stops along with what it waits for.
+		const child = spawnAsOwner("/usr/bin/nsenter", ["-t", String(this.#pid), "-U", "-m", "-n", "-p", "-i", "-u", "-C", "--no-fork",
+			"--preserve-credentials", "--", "/usr/bin/timeout", "--foreground", "0", "/usr/bin/setpriv", `--bounding-set=${caps}`, "--inh-caps=-all", "--pdeathsig", "KILL",
 			"--", ...this.#machine(), "/usr/bin/env", "-i", "-C", this.#options.workingDirectory || "/", "--",
 			...env.map(([name, value]) => `${name}=${value}`), ...words], { stdio: theirs, env: { PATH: "/usr/bin:/bin" }, cwd: "/", detached: true });
 		for (const fd of theirs)
