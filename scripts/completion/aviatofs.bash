@@ -36,6 +36,14 @@ _aviatofs_option_list() {
 		before+=on_exit= cur=${cur#*=}
 		_aviatofs_reply 'stop keep'
 		;;
+	passthrough=*)
+		before+=passthrough= cur=${cur#*=}
+		_aviatofs_reply 'on off'
+		;;
+	remember=*)
+		before+=remember= cur=${cur#*=}
+		_aviatofs_reply 'attributes names nothing'
+		;;
 	state_dir=*)
 		before+=state_dir= cur=${cur#*=}
 		_aviatofs_paths -d

@@ -24,10 +24,15 @@ function __aviatofs_option_list
     set -l before (commandline -ct | string replace -rf '^(.*,).*' '$1')
     set -q before[1]; or set before ''
     for option in (__aviatofs_help 's/^  -o ([a-z_]+=?).*/\1/p')
-        if test $option = on_exit=
-            printf '%s\n' $before"on_exit=stop" $before"on_exit=keep"
-        else
-            echo $before$option
+        switch $option
+            case on_exit=
+                printf '%s\n' $before$option{stop,keep}
+            case passthrough=
+                printf '%s\n' $before$option{on,off}
+            case remember=
+                printf '%s\n' $before$option{attributes,names,nothing}
+            case '*'
+                echo $before$option
         end
     end
 end

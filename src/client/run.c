@@ -13,12 +13,20 @@
 
 #define TIMEOUT_MAX 2592000.0 /* seconds: what a command may have */
 
-static int usage(void)
+#define OPTIONS "[--env NAME[=VALUE]] [--cwd DIR] [--timeout SECONDS] [--tty]"
+
+/* `shell` has no words of its own. */
+static int usage(FILE *to, bool shell, int status)
 {
-	fputs("usage: aviatofs run BOX [--env NAME[=VALUE]] [--cwd DIR] [--timeout SECONDS] [--tty] [--] "
-	      "ARGV...\n",
-	      stderr);
-	return CLIENT_BROKEN;
+	fprintf(to, "usage: aviatofs %s BOX " OPTIONS "%s\n", shell ? "shell" : "run",
+		shell ? "" : " [--] ARGV...");
+	return status;
+}
+
+/* Before BOX, or behind it, where it is what `box/run --help` comes to. */
+static bool is_help_wanted(int argc, char **words)
+{
+	return (argc > 1 && strcmp(words[1], "--help") == 0) || (argc > 2 && strcmp(words[2], "--help") == 0);
 }
 
 static int wrong(const char *option, const char *word, const char *what)
@@ -61,7 +69,7 @@ static int parse_timeout(struct order *o, const char *word)
 }
 
 /* The words behind BOX. */
-static int parse(int argc, char **argv, struct order *o)
+static int parse(int argc, char **argv, struct order *o, bool shell)
 {
 	static const struct option options[] = {
 	    {"env", required_argument, NULL, 'e'},
@@ -91,7 +99,7 @@ static int parse(int argc, char **argv, struct order *o)
 			o->tty = true;
 			break;
 		default:
-			rc = usage();
+			rc = usage(stderr, shell, CLIENT_BROKEN);
 		}
 	}
 	/* The kind of terminal goes with it: an own word comes later, and counts. */
@@ -113,14 +121,16 @@ static int run(int argc, char **words, const char *who, char *const *argv)
 	struct box b;
 	int rc;
 
+	if (is_help_wanted(argc, words))
+		return usage(stdout, argv != NULL, 0);
 	if (argc < 2)
-		return usage();
+		return usage(stderr, argv != NULL, CLIENT_BROKEN);
 	o.env = calloc((size_t)argc + 2, sizeof *o.env);
 	if (!o.env)
 		return CLIENT_BROKEN;
-	rc = parse(argc - 1, words + 1, &o);
+	rc = parse(argc - 1, words + 1, &o, argv != NULL);
 	if (rc == 0 && (argv != NULL) == (*o.argv != NULL)) /* a program too many, or none */
-		rc = usage();
+		rc = usage(stderr, argv != NULL, CLIENT_BROKEN);
 	if (argv)
 		o.argv = argv;
 	rc = rc ? rc : box_open(&b, who, words[1]);
@@ -147,7 +157,7 @@ int client_program(int argc, char **argv)
 	int rc;
 
 	if (argc < 2)
-		return usage();
+		return usage(stderr, false, CLIENT_BROKEN);
 	rc = box_open_program(&b, "aviatofs run", argv[1], &name);
 	if (rc)
 		return rc;

@@ -28,10 +28,10 @@ struct wanted {
 	int path_count;
 };
 
-static int usage(void)
+static int usage(FILE *to, int status)
 {
-	fputs("usage: aviatofs wait [--any | --count N] [--timeout SECONDS] PATH...\n", stderr);
-	return USAGE;
+	fputs("usage: aviatofs wait [--any | --count N] [--timeout SECONDS] PATH...\n", to);
+	return status;
 }
 
 static int complain(const char *what, int code)
@@ -64,22 +64,22 @@ static int parse(int argc, char **argv, struct wanted *ret)
 		case 'n':
 			ret->count = strtol(optarg, &end, 10);
 			if (!*optarg || *end || ret->count < 1)
-				return usage();
+				return usage(stderr, USAGE);
 			break;
 		case 't':
 			ret->timeout = strtod(optarg, &end);
 			if (!*optarg || *end || !isfinite(ret->timeout) || ret->timeout < 0 ||
 			    ret->timeout > TIMEOUT_MAX)
-				return usage();
+				return usage(stderr, USAGE);
 			break;
 		default:
-			return usage();
+			return usage(stderr, USAGE);
 		}
 	}
 	ret->paths = argv + optind;
 	ret->path_count = argc - optind;
 	if (ret->path_count < 1 || ret->count > ret->path_count)
-		return usage();
+		return usage(stderr, USAGE);
 	if (!ret->count)
 		ret->count = ret->path_count;
 	return 0;
@@ -194,8 +194,11 @@ static int wait_for(int epoll, const struct wanted *w, const int *fds)
 int client_wait(int argc, char **argv)
 {
 	struct wanted w;
-	int *fds, epoll, rc = parse(argc, argv, &w);
+	int *fds, epoll, rc;
 
+	if (argc > 1 && strcmp(argv[1], "--help") == 0)
+		return usage(stdout, ENDED);
+	rc = parse(argc, argv, &w);
 	if (rc)
 		return rc;
 	raise_limit();

@@ -61,10 +61,10 @@ bool doctor_failed(void)
 	return failed;
 }
 
-static int usage(void)
+static int usage(FILE *to, int status)
 {
-	fputs("usage: aviatofs doctor [local: | local:NAME | aviato: | https://HOST]\n", stderr);
-	return 2;
+	fputs("usage: aviatofs doctor [local: | local:NAME | aviato: | https://HOST]\n", to);
+	return status;
 }
 
 int doctor_run(int argc, char **argv)
@@ -72,16 +72,18 @@ int doctor_run(int argc, char **argv)
 	int of;
 
 	if (argc > 2)
-		return usage();
+		return usage(stderr, 2);
 	if (argc == 2)
 		source = argv[1];
+	if (strcmp(source, "--help") == 0)
+		return usage(stdout, 0);
 	if (strncmp(source, "local:", 6) == 0)
 		of = LOCAL;
 	else if (strcmp(source, "aviato:") == 0 || strncmp(source, "https://", 8) == 0 ||
 		 strncmp(source, "http://", 7) == 0)
 		of = REMOTE;
 	else
-		return usage();
+		return usage(stderr, 2);
 	for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
 		current = checks[i].name;
 		if (checks[i].of & of)

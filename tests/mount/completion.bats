@@ -61,11 +61,14 @@ in_zsh() {
 	# What stands before = is the shell's to keep.
 	same 'stop keep' "$(in_bash 'aviatofs -o on_exit=')"
 	same keep "$(in_bash 'aviatofs local: /mnt -o umask=022,on_exit=k')"
+	same 'on off' "$(in_bash 'aviatofs -o passthrough=')"
+	same 'names nothing' "$(in_bash 'aviatofs -o umask=022,remember=n')"
 	same 022,umask= "$(in_bash 'aviatofs -o umask=022,um')"
 	same sub "$(in_bash 'aviatofs -o state_dir=s')"
 	same 'sample.pem sub' "$(sorted "$(in_bash 'aviatofs -o cacert=s')")"
 	same "$(sorted --any --count --timeout)" "$(sorted "$(in_bash 'aviatofs wait --')")"
-	[[ $(sorted "$(in_bash 'aviatofs run box --')") == *--cwd*--env* ]]
+	same "$(sorted --env --cwd --timeout --tty)" "$(sorted "$(in_bash 'aviatofs run box --')")"
+	same "$(sorted --env --cwd --timeout --tty)" "$(sorted "$(in_bash 'aviatofs shell box --')")"
 	same sample.pem "$(in_bash 'aviatofs wait --any sa')"
 	same 'other sub' "$(sorted "$(in_bash 'aviatofs run ')")"
 	same "$(sorted local: aviato: https://)" "$(sorted "$(in_bash 'aviatofs doctor ')")"
@@ -105,9 +108,11 @@ in_zsh() {
 	same FILES-/ "$(in_zsh 'aviatofs local: s')"
 	same "$(sorted "$OPTIONS")" "$(sorted "$(in_zsh 'aviatofs -o ')")"
 	same umask=022,on_exit=keep "$(in_zsh 'aviatofs local: /mnt -o umask=022,on_exit=k')"
+	same 'off on' "$(sorted "$(in_zsh 'aviatofs -o passthrough=')" | sed 's/passthrough=//g')"
+	same umask=022,remember=names "$(in_zsh 'aviatofs -o umask=022,remember=na')"
 	same FILES-/ "$(in_zsh 'aviatofs -o state_dir=s')"
 	same "$(sorted --any --count --timeout)" "$(sorted "$(in_zsh 'aviatofs wait --')")"
-	[[ $(sorted "$(in_zsh 'aviatofs run box --')") == *--cwd*--env* ]]
+	same "$(sorted --env --cwd --timeout --tty)" "$(sorted "$(in_zsh 'aviatofs shell box --')")"
 	same FILES "$(in_zsh 'aviatofs wait --any s')"
 	same local: "$(in_zsh 'aviatofs doctor l')"
 }
@@ -117,10 +122,13 @@ in_zsh() {
 	same "$(sorted "$COMMANDS" local: aviato: https:// sub/ other/)" "$(sorted "$(in_fish 'aviatofs ')")"
 	same doctor "$(in_fish 'aviatofs doc')"
 	same sub/ "$(in_fish 'aviatofs local: s')"
-	same "$(sorted "${OPTIONS/on_exit=/on_exit=stop on_exit=keep}")" "$(sorted "$(in_fish 'aviatofs -o ')")"
+	local options=${OPTIONS/on_exit=/on_exit=stop on_exit=keep}
+	options=${options/passthrough=/passthrough=on passthrough=off}
+	options=${options/remember=/remember=attributes remember=names remember=nothing}
+	same "$(sorted "$options")" "$(sorted "$(in_fish 'aviatofs -o ')")"
 	same umask=022,on_exit=keep "$(in_fish 'aviatofs local: /mnt -o umask=022,on_exit=k')"
 	same "$(sorted --any --count --timeout)" "$(sorted "$(in_fish 'aviatofs wait --')")"
-	[[ $(sorted "$(in_fish 'aviatofs run box --')") == *--cwd*--env* ]]
+	same "$(sorted --env --cwd --timeout --tty)" "$(sorted "$(in_fish 'aviatofs shell box --')")"
 	same local: "$(in_fish 'aviatofs doctor l')"
 	in_fish 'aviatofs wait ./s' | grep -q sample.pem
 }

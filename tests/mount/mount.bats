@@ -48,6 +48,10 @@ refuses() {
 @test "--help and --version" {
 	"$AVIATOFS" --help | grep -q MOUNTPOINT
 	[[ $("$AVIATOFS" --version) =~ ^aviatofs\ [0-9]+\.[0-9]+ ]]
+	# Each command says its own words, where programs are asked for them.
+	for command in run shell wait doctor; do
+		[[ $("$AVIATOFS" "$command" --help) == "usage: aviatofs $command "* ]]
+	done
 }
 
 @test "refuses unknown options with one line" {
