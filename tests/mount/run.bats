@@ -68,6 +68,13 @@ nothing_left() {
 	# PIPE is not what this one listens to.
 	run eval 'here "$B/run" sh -c "trap \"\" PIPE; while :; do seq 100000 2>/dev/null; done" | head -n 1; echo "${PIPESTATUS[0]}"'
 	[[ $output == $'1\n143' || $output == $'1\n137' ]]
+	# What has ended by itself is told nothing, and that is no failure of anybody.
+	ended() {
+		grep -qsx 'exited 0' "$B"/proc/run-*/status
+	}
+	run eval 'here "$B/run" seq 100000 | { eventually 40 ended; head -n 1; } ; echo "${PIPESTATUS[0]}"'
+	same $'1\n0' "$output"
+	same '' "$(cat "$B/error")"
 	nothing_left
 }
 
