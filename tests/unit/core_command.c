@@ -173,6 +173,8 @@ static const struct {
     {"{\"command\": \"x\", \"env\": {\"A\": 1}}", "\"env\" is an object of strings, and no name holds '='"},
     {"{\"command\": \"x\", \"env\": {\"A=B\": \"1\"}}",
      "\"env\" is an object of strings, and no name holds '='"},
+    {"{\"command\": \"x\", \"env\": {\"A\": \"1\", \"AB\": \"1\", \"B\": \"2\", \"A\": \"\"}}",
+     "\"env\" has \"A\" twice"},
     {"{\"command\": \"x\", \"env\": {\"\": \"1\"}}",
      "\"env\" is an object of strings, and no name holds '='"},
     {"{\"command\": \"x\", \"stdin\": 1}", "\"stdin\" is true or false"},

@@ -97,6 +97,34 @@ static int parse_cwd(const cJSON *value, struct start *s, struct error *err)
 	return s->cwd ? 0 : no_memory(err);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	const char *x = *(char *const *)a, *y = *(char *const *)b;
+	size_t x_len = strcspn(x, "="), y_len = strcspn(y, "=");
+	int rc = memcmp(x, y, x_len < y_len ? x_len : y_len);
+
+	return rc ? rc : (x_len > y_len) - (x_len < y_len);
+}
+
+/* JSON may say a name twice, and programs differ in which of the two they see. */
+static int refuse_twice(char *const *env, size_t count, struct error *err)
+{
+	char **sorted = calloc(count + 1, sizeof *sorted);
+	int rc = 0;
+
+	if (!sorted)
+		return no_memory(err);
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = env[i];
+	qsort(sorted, count, sizeof *sorted, compare_names);
+	for (size_t i = 1; i < count && rc == 0; i++)
+		if (compare_names(&sorted[i - 1], &sorted[i]) == 0)
+			rc = error_set(err, EINVAL, "INVALID_COMMAND", "\"env\" has \"%.*s\" twice",
+				       (int)strcspn(sorted[i], "="), sorted[i]);
+	free(sorted);
+	return rc;
+}
+
 static int parse_env(const cJSON *object, struct start *s, struct error *err)
 {
 	int count = cJSON_GetArraySize(object), i = 0;
@@ -117,7 +145,7 @@ static int parse_env(const cJSON *object, struct start *s, struct error *err)
 		}
 		i++;
 	}
-	return 0;
+	return refuse_twice(s->env, (size_t)count, err);
 }
 
 static int parse_stdin(const cJSON *value, struct start *s, struct error *err)
