@@ -68,6 +68,7 @@ struct input {
 	bool blocked;	    /* the pipe is full: waits for EPOLLOUT */
 	bool end;	    /* INPUT_END came, at `received` */
 	bool terminal;	    /* it is our end of a terminal */
+	bool in_line;	    /* what was typed there last is no end of a line */
 	bool closed;	    /* nobody reads on */
 	uint64_t received, taken;
 	uint64_t told_taken;

@@ -2,6 +2,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -13,14 +14,24 @@ void input_close(struct input *in)
 }
 
 #define END_OF_FILE "\4" /* what a terminal's end of input is typed as */
+#define LINE_ENDS   "\n\r" END_OF_FILE
 
-/* A pipe's end is its closing; a terminal stays, and its reader may take the next line after this one. */
-static void finish(struct input *in)
+/*
+ * A pipe's end is its closing; a terminal stays, and its reader may take the next line after this one.
+ * In the middle of a line the key only hands over what there is of it: it takes another. False: no room yet.
+ */
+static bool finish(struct input *in)
 {
-	if (in->terminal && write(in->pipe.fd, END_OF_FILE, 1) < 0)
-		return;
+	while (in->terminal) {
+		if (write(in->pipe.fd, END_OF_FILE, 1) < 0 && (errno == EAGAIN || errno == EINTR))
+			return false;
+		if (!in->in_line)
+			break;
+		in->in_line = false;
+	}
 	input_close(in);
 	in->told_closed = true; /* a wished end is no news for the daemon */
+	return true;
 }
 
 static void drain(struct agent *a, struct process *p)
@@ -37,15 +48,14 @@ static void drain(struct agent *a, struct process *p)
 		}
 	}
 	if (n > 0) {
+		in->in_line = !memchr(LINE_ENDS, in->waiting.data[n - 1], sizeof LINE_ENDS - 1);
 		in->taken += (uint64_t)n;
 		buf_consume(&in->waiting, (size_t)n);
 		process_dirty(a, p);
 	}
-	if (in->end && !in->waiting.len) {
-		finish(in);
+	if (in->end && !in->waiting.len && finish(in))
 		return;
-	}
-	if (in->blocked != (in->waiting.len > 0)) {
+	if (in->blocked != (in->end || in->waiting.len > 0)) {
 		in->blocked = !in->blocked;
 		watch_change(a, &in->pipe, in->blocked ? EPOLLOUT : 0);
 	}

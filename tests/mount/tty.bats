@@ -157,3 +157,8 @@ $(cat)"
 	same 6 "$status"
 	same 'a word' "$(echo 'a word' | timeout 60 "$B/run" --tty sh -c 'stty -echo -onlcr; echo ready; cat' | tail -n 1)"
 }
+
+@test "input of a terminal that ends within a line ends, too" {
+	agent_only "the end is typed by the service"
+	same $'ended\r' "$(printf 'half a lin' | timeout 60 "$B/run" --tty sh -c 'cat >/dev/null; echo; echo ended' | tail -n 1)"
+}
