@@ -203,6 +203,17 @@ line"' >/dev/null
 	eventually 20 ls "$w/f"
 }
 
+is_held() {
+	[ "$(inside 'grep -ls AVIATOFS_HOLD= /proc/[0-9]*/environ | wc -l')" != 0 ]
+}
+
+@test "that this mount uses a sandbox is said again there when the stream that says so has broken" {
+	without_agent
+	eventually 40 is_held
+	inside 'for p in $(grep -ls AVIATOFS_HOLD= /proc/[0-9]*/environ); do p=${p#/proc/}; kill -KILL "${p%/environ}"; done; :' >/dev/null
+	eventually 60 is_held
+}
+
 # The gateway's sandboxes could have one.
 without_agent() {
 	mount_down

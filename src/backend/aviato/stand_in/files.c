@@ -1,5 +1,6 @@
 #include "backend/aviato/stand_in/files.h"
 
+#include "backend/aviato/delay.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -11,6 +12,9 @@
 #define RUNNING_MAX 64u
 #define INPUT_HIGH  (2u << 20)
 #define LINE_BYTES  (4u << 20)
+/* Without a helper, until the next one. */
+#define HOLD_MIN_MS 500u
+#define HOLD_MAX_MS 15000u
 
 static void ask_waiting(struct stand_in_files *files);
 
@@ -94,6 +98,28 @@ static struct file_work *first(struct list *list)
 	return container_of(list->next, struct file_work, link);
 }
 
+static bool open_helper(struct stand_in_files *files);
+static void hold_later(struct stand_in_files *files);
+
+static void hold_again(void *arg)
+{
+	struct stand_in_files *files = arg;
+
+	files->delay = NULL;
+	if (!open_helper(files))
+		hold_later(files);
+}
+
+/* It also says that this mount uses the sandbox: there is to be one, whether anybody asks for files or not.
+ */
+static void hold_later(struct stand_in_files *files)
+{
+	if (files->helper || files->delay)
+		return;
+	files->delay = delay_start(files->pause_ms, hold_again, files);
+	files->pause_ms = delay_doubled(files->pause_ms, HOLD_MAX_MS);
+}
+
 /*
  * What only looks is asked again, once; what else was under way may have been done or not. One sentence,
  * however many they were.
@@ -127,6 +153,8 @@ static void lose(struct stand_in_files *files, const struct error *why)
 	list_splice(&again, &files->waiting);
 	list_splice(&files->waiting, &again);
 	ask_waiting(files);
+	if (why->code != EOPNOTSUPP) /* there is no shell that could say so */
+		hold_later(files);
 }
 
 static void put_printable(const char *from, char *ret, size_t size)
@@ -183,6 +211,7 @@ static int take_answer(struct stand_in_files *files, struct helper_output *o)
 	files->running_count--;
 	if (rc && o->reason)
 		explain(w, rc, o->reason);
+	files->pause_ms = HOLD_MIN_MS; /* this one works */
 	answer(w, rc);
 	return 0;
 }
@@ -335,6 +364,7 @@ struct stand_in_files *stand_in_files_open(struct stand_in *s)
 	list_init(&files->waiting);
 	list_init(&files->running);
 	list_init(&files->listings);
+	files->pause_ms = HOLD_MIN_MS;
 	if (handles_init(&files->handles)) {
 		free(files);
 		return NULL;
@@ -349,6 +379,7 @@ void stand_in_files_close(struct stand_in_files *files)
 		return;
 	if (files->helper)
 		helper_close(files->helper);
+	delay_cancel(files->delay);
 	while (!list_empty(&files->waiting))
 		work_free(container_of(files->waiting.next, struct file_work, link));
 	while (!list_empty(&files->running))

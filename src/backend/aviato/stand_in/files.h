@@ -47,6 +47,8 @@ struct stand_in_files {
 	    running; /* struct file_work; the helper has the latter, and answers in their order */
 	unsigned running_count;
 	struct helper *helper;
+	struct delay *delay;  /* until there is to be one again, whether anybody asks or not */
+	unsigned pause_ms;    /* the next one */
 	bool held;	      /* what follows goes by the answer to the last one */
 	struct list listings; /* begun and not read to the end; the newest last */
 	unsigned listing_count;
