@@ -112,6 +112,27 @@ while os.read(fd, 65536): pass")"
 	reads "$B/stdout" 'begun\none\ntwo\n'
 }
 
+@test "what commands say when they are told to end is still read; what does not listen is killed when the grace is over" {
+	mount_down
+	mount_up -o agent=no
+	mkdir -p "$B"
+	last_words_are_read
+	mkdir -p "$M/two/a" "$M/two/b"
+	local box
+	for box in "$M/two/a" "$M/two/b"; do
+		put "$box/cmd" 'trap "" TERM; echo ready; while :; do sleep 1000; done'
+		same ready "$(timeout 30 head -n 1 "$box/stdout")"
+	done
+	put "$M/two/a/cmd" 'echo ready; exec sleep 1000'
+	same ready "$(timeout 30 head -n 1 "$M/two/a/stdout")"
+	put "$M/two/a/ctl" 'stop 1'
+	reads "$M/two/a/proc/1/wait" '125\n'
+	reads "$M/two/a/proc/2/wait" '125\n'
+	reads "$M/two/a/proc/2/status" 'canceled\n'
+	within 2 rmdir "$M/two/b"
+	eventually 30 eval 'same 0 "$(control sandboxes | jq "[.[] | select(.state | IN(\"TERMINATED\", \"COMPLETED\") | not)] | length")"'
+}
+
 @test "the output limit holds the command, as ever" {
 	mount_down
 	mount_up -o spool_limit=64Ki,agent=no

@@ -213,21 +213,7 @@ cannot_start() {
 }
 
 @test "what commands say when they are told to end is still read: stop, rmdir, close" {
-	local end
-	for end in "echo 'stop 5' > $S/x/ctl; cat $S/x/wait" "rmdir $S/x" "echo close > $S/.ctl/ctl"; do
-		[ ! -d "$S/x" ] || rmdir "$S/x"
-		mkdir "$S/x"
-		put "$S/x/cmd" 'trap "echo bye; echo err >&2; exit 5" TERM; echo ready; while :; do sleep 0.02; done'
-		same ready "$(timeout 30 head -n 1 "$S/x/stdout")"
-		rm -f "$T/said" # or the wait below may see that of the round before
-		timeout 60 cat "$S/x/stdout" >"$T/said" &
-		eventually 20 grep -q ready "$T/said" # it has opened the file
-		timeout 60 sh -c "$end" >/dev/null
-		wait $!
-		same $'ready\nbye' "$(cat "$T/said")"
-	done
-	grep -qx err "$S/x/stderr"
-	reads "$S/x/wait" '5\n'
+	last_words_are_read
 	eventually 20 nothing_lives
 }
 

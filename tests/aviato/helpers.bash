@@ -69,6 +69,25 @@ daemon_pid() {
 	pgrep -o -f -- "^$AVIATOFS [^ ]* $M( |\$)"
 }
 
+# What commands say when they are told to end, in each of the ways to do that.
+last_words_are_read() {
+	local end
+	for end in "echo 'stop 5' > $S/x/ctl; cat $S/x/wait" "rmdir $S/x" "echo close > $S/.ctl/ctl"; do
+		[ ! -d "$S/x" ] || rmdir "$S/x"
+		mkdir "$S/x"
+		put "$S/x/cmd" 'trap "echo bye; echo err >&2; exit 5" TERM; echo ready; while :; do sleep 0.02; done'
+		same ready "$(timeout 30 head -n 1 "$S/x/stdout")"
+		rm -f "$T/said" # or the wait below may see that of the round before
+		timeout 60 cat "$S/x/stdout" >"$T/said" &
+		eventually 20 grep -q ready "$T/said" # it has opened the file
+		timeout 60 sh -c "$end" >/dev/null
+		wait $!
+		same $'ready\nbye' "$(cat "$T/said")"
+	done
+	grep -qx err "$S/x/stderr"
+	reads "$S/x/wait" '5\n'
+}
+
 # --- the gateway's side ---
 
 # control PATH [JSON]: GET, or POST of that.

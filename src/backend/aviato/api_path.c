@@ -67,9 +67,17 @@ static void failed(void *owner, const struct error *why)
 	core_unlock();
 }
 
+static void left(void *owner)
+{
+	struct remote *i = owner;
+
+	if (i->phase == PHASE_LEAVING)
+		remote_pipe_lost(i);
+}
+
 static bool open_stand_in(struct remote *i)
 {
-	static const struct stand_in_events events = {doubted, lost, failed};
+	static const struct stand_in_events events = {doubted, lost, failed, left};
 
 	i->stand_in = stand_in_open(i->aviato, i->id, &events, i);
 	return i->stand_in;

@@ -393,8 +393,8 @@ static void delete (struct remote *i)
  * told, ends its commands first. */
 static void stop(struct remote *i)
 {
-	bool talking =
-	    i->pipe && (i->phase == PHASE_RUNNING || i->phase == PHASE_LEAVING) && i->wants.grace_ms;
+	bool heard = i->pipe || (i->stand_in && stand_in_is_busy(i->stand_in));
+	bool talking = heard && (i->phase == PHASE_RUNNING || i->phase == PHASE_LEAVING) && i->wants.grace_ms;
 
 	request_cancel(&i->request);
 	delay_cancel(i->delay);

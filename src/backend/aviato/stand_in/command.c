@@ -220,6 +220,8 @@ static void on_exit_told(struct command *c, int64_t code)
 	if (c->lost_cwd && code == 125) {
 		snprintf(text, sizeof text, "cannot go to %.150s", c->start.cwd);
 		finish(c, OUTCOME_FAILED, 0, "CWD", text);
+	} else if (c->leaving && (code == 128 + SIGTERM || code == 128 + SIGKILL)) {
+		finish(c, OUTCOME_CANCELED, 0, NULL, NULL); /* by the end of the sandbox */
 	} else if (c->signal && code == 128 + (int64_t)c->signal) {
 		finish(c, OUTCOME_SIGNALED, c->signal, NULL, NULL);
 	} else {
@@ -422,6 +424,19 @@ void command_cancel(struct command *c, enum outcome_kind kind, uint32_t grace_ms
 	}
 }
 
+void command_leave(struct command *c)
+{
+	if (c->over || c->ending != OUTCOME_EXITED)
+		return;
+	if (!c->call) {
+		command_cancel(c, OUTCOME_CANCELED, 0);
+		return;
+	}
+	delay_cancel(c->delay);
+	c->delay = NULL;
+	c->leaving = true;
+}
+
 void command_resize(struct command *c, uint32_t columns, uint32_t rows)
 {
 	char text[80];
@@ -455,6 +470,8 @@ void command_forget(struct command *c)
 
 void command_free(struct command *c)
 {
+	struct stand_in *s = c->stand_in;
+
 	list_remove(&c->link);
 	request_cancel(&c->upload);
 	drop_call(c);
@@ -463,4 +480,5 @@ void command_free(struct command *c)
 	buf_free(&c->input);
 	start_free(&c->start);
 	free(c);
+	stand_in_has_less(s);
 }

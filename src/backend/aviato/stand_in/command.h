@@ -29,6 +29,7 @@ struct command {
 	uint8_t ending;	 /* enum outcome_kind: TIMEOUT or CANCELED once that began, else EXITED */
 	struct command_output outputs[STREAMS];
 	bool lost_cwd;
+	bool leaving; /* it was told to end with its sandbox */
 	struct buf input;
 	uint64_t input_taken;
 	bool input_ended, input_closed;
@@ -41,6 +42,8 @@ void command_input_end(struct command *c);
 /* Any of these may free it. */
 void command_signal(struct command *c, uint32_t number);
 void command_cancel(struct command *c, enum outcome_kind kind, uint32_t grace_ms);
+/* It is about to be told to end, as all are, with its sandbox. */
+void command_leave(struct command *c);
 /* Of its terminal. */
 void command_resize(struct command *c, uint32_t columns, uint32_t rows);
 void command_limit(struct command *c, uint64_t bytes);
@@ -68,6 +71,8 @@ void command_lost_cwd(const struct command *c, char *ret, size_t size);
 
 /* Signals all processes of the command, as far as a shell in the sandbox finds them. */
 void command_kill(struct command *c, uint32_t number);
+/* Those of all this mount's commands in the sandbox. */
+void stand_in_kill(struct stand_in *s, uint32_t number);
 /* Gives up what is under way. */
 void stand_in_drop_kills(struct stand_in *s);
 /* The variable that marks its processes: NAME=VALUE. */

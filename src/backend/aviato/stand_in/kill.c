@@ -28,9 +28,11 @@ struct errand {
 	char mark[80], number[12];
 };
 
+#define MARK "AVIATOFS_RUN=%s-" /* of this mount */
+
 void command_mark(const struct command *c, char *ret, size_t size)
 {
-	snprintf(ret, size, "AVIATOFS_RUN=%s-%u.", c->stand_in->aviato->owner, c->id);
+	snprintf(ret, size, MARK "%u.", c->stand_in->aviato->owner, c->id);
 }
 
 static void drop(struct errand *e)
@@ -84,20 +86,44 @@ static void send_next(struct stand_in *s, const char *mark)
 		send(e);
 }
 
-void command_kill(struct command *c, uint32_t number)
+static struct errand *new_errand(struct stand_in *s, uint32_t number)
 {
 	struct errand *e = calloc(1, sizeof *e);
 
 	if (!e)
-		return;
-	e->stand_in = c->stand_in;
-	command_mark(c, e->mark, sizeof e->mark);
+		return NULL;
+	e->stand_in = s;
 	snprintf(e->number, sizeof e->number, "%u", number);
-	list_append(&c->stand_in->kills, &e->link);
+	list_append(&s->kills, &e->link);
+	return e;
+}
+
+static void begin(struct errand *e, uint32_t number)
+{
 	if (number == SIGKILL) /* behind which nothing matters that has not come yet */
 		send(e);
 	else
-		send_next(c->stand_in, e->mark);
+		send_next(e->stand_in, e->mark);
+}
+
+void command_kill(struct command *c, uint32_t number)
+{
+	struct errand *e = new_errand(c->stand_in, number);
+
+	if (!e)
+		return;
+	command_mark(c, e->mark, sizeof e->mark);
+	begin(e, number);
+}
+
+void stand_in_kill(struct stand_in *s, uint32_t number)
+{
+	struct errand *e = new_errand(s, number);
+
+	if (!e)
+		return;
+	snprintf(e->mark, sizeof e->mark, MARK, s->aviato->owner);
+	begin(e, number);
 }
 
 void stand_in_drop_kills(struct stand_in *s)

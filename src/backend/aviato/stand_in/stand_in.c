@@ -1,12 +1,14 @@
 #include "backend/aviato/stand_in/stand_in.h"
 
 #include "backend/aviato/aviato.h"
+#include "backend/aviato/delay.h"
 #include "backend/aviato/stand_in/command.h"
 #include "backend/aviato/stand_in/files.h"
 #include "base/log.h"
 #include "base/loop.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +128,53 @@ static void start(struct stand_in *s, const struct frame *f)
 		start_free(&given);
 }
 
+/* --- Leaving --- */
+
+bool stand_in_is_busy(const struct stand_in *s)
+{
+	return !list_empty(&s->commands);
+}
+
+void stand_in_has_less(struct stand_in *s)
+{
+	if (s->leaving && s->owner && !stand_in_is_busy(s))
+		s->events->left(s->owner);
+}
+
+/* To all commands at once. */
+static void signal_all(struct stand_in *s, uint32_t number)
+{
+	list_each_safe (pos, &s->commands)
+		command_leave(container_of(pos, struct command, link));
+	if (stand_in_is_busy(s))
+		stand_in_kill(s, number);
+}
+
+static void kill_all(void *arg)
+{
+	struct stand_in *s = arg;
+
+	s->delay = NULL;
+	signal_all(s, SIGKILL);
+	stand_in_flush(s);
+}
+
+/* What the agent does then. How long all of it may take is the owner's to judge. */
+static void leave(struct stand_in *s, uint32_t grace_ms)
+{
+	s->leaving = true;
+	delay_cancel(s->delay);
+	s->delay = NULL;
+	if (!grace_ms) {
+		kill_all(s);
+		return;
+	}
+	signal_all(s, SIGTERM);
+	s->delay = delay_start(grace_ms, kill_all, s);
+}
+
+/* --- From core, each frame --- */
+
 static void dispatch_command(struct command *c, const struct frame *f)
 {
 	struct reader r = {f->payload, f->length, false};
@@ -172,6 +221,8 @@ static void dispatch(struct stand_in *s, const struct frame *f)
 		welcome(s);
 	else if (f->type == MSG_START)
 		start(s, f);
+	else if (f->type == MSG_SHUTDOWN)
+		leave(s, get_u32(&r));
 	else if (f->type == MSG_PING)
 		stand_in_tell_number(s, MSG_PONG, 0, 0, 0, get_u64(&r), NULL, 0);
 	else if (s->files && (f->type == MSG_FILE || f->type == MSG_PROGRAMS))
@@ -246,6 +297,9 @@ static int pipe_send(struct pipe *pipe, const struct iovec *iov, int count)
 
 static void drop_all(struct stand_in *s)
 {
+	s->leaving = false;
+	delay_cancel(s->delay);
+	s->delay = NULL;
 	stand_in_files_close(s->files);
 	s->files = NULL;
 	while (!list_empty(&s->commands))

@@ -26,6 +26,8 @@ struct stand_in_events {
 	void (*lost)(void *owner);
 	/* Requests about files failed, and not by what the files are. */
 	void (*failed)(void *owner, const struct error *why);
+	/* The sandbox is to be ended, and the last command has. */
+	void (*left)(void *owner);
 };
 
 /* Loop thread. NULL: out of memory. */
@@ -35,6 +37,8 @@ struct pipe *stand_in_as_pipe(struct stand_in *s);
 /* NAME=VALUE: what the process has in its environment that says that this mount uses the sandbox. */
 void stand_in_mark(const struct stand_in *s, char *ret, size_t size);
 #define STAND_IN_HOLD "AVIATOFS_HOLD"
+/* Whether a command has not ended yet, or has not told all. Loop thread. */
+bool stand_in_is_busy(const struct stand_in *s);
 /* The owner hears no more of it, its calls are given up, and core closes it. Loop thread. */
 void stand_in_abandon(struct stand_in *s);
 
@@ -52,6 +56,8 @@ struct stand_in {
 	struct buf in;	/* the start of a frame that has not come whole */
 	struct buf out; /* frames for core */
 	struct list commands, kills;
+	bool leaving;		      /* commands are told to end */
+	struct delay *delay;	      /* until those that have not are killed */
 	struct stand_in_files *files; /* NULL when the pipe is closed */
 	const struct stand_in_events *events;
 	void *owner; /* NULL when it wants to hear no more */
@@ -63,6 +69,8 @@ void stand_in_tell(struct stand_in *s, const struct frame *f);
 void stand_in_tell_number(struct stand_in *s, enum message type, uint32_t id, uint8_t stream, uint16_t flags,
 			  uint64_t value, const void *data, size_t len);
 void stand_in_flush(struct stand_in *s);
+/* A command is gone: there may be none left. */
+void stand_in_has_less(struct stand_in *s);
 /* See the events. */
 void stand_in_doubt(struct stand_in *s);
 void stand_in_complain(struct stand_in *s, const struct error *why);
