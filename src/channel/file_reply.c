@@ -376,6 +376,9 @@ int file_reply_decode(enum file_op op, const void *payload, size_t len, struct f
 	struct reader r = {.at = payload, .left = len};
 
 	*ret = (struct file_reply){.error = get_u32(&r)};
+	/* The kernel would never ask for that operation again, on any file of the mount. */
+	if (ret->error == ENOSYS)
+		ret->error = EOPNOTSUPP;
 	ret->watch = get_u32(&r);
 	if (r.bad || op <= 0 || op >= FILE_OPS || ret->error > ERRNO_MAX || ret->watch > INT32_MAX)
 		return -EPROTO;

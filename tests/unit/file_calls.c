@@ -95,6 +95,18 @@ static void end(struct file_calls *calls)
 	file_calls_free(calls);
 }
 
+static void what_the_kernel_would_remember_of_all_files_is_not_told(void **state)
+{
+	struct file_calls *calls = begin();
+	struct one a;
+
+	(void)state;
+	give(calls, &a, 1);
+	assert_int_equal(answer(calls, wire.at[0].tag, ENOSYS), 0);
+	assert_int_equal(a.error, -EOPNOTSUPP);
+	end(calls);
+}
+
 static void answered_once_in_any_order(void **state)
 {
 	struct file_calls *calls = begin();
@@ -292,6 +304,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(answered_once_in_any_order),
+	    cmocka_unit_test(what_the_kernel_would_remember_of_all_files_is_not_told),
 	    cmocka_unit_test(sent_again_as_it_was),
 	    cmocka_unit_test(a_connection_that_breaks_while_sending),
 	    cmocka_unit_test(no_more_than_the_window),
