@@ -75,7 +75,8 @@ kill -KILL \$\$" path_without_bwrap
 	PATH=$T/bin mount_up
 	mkdir "$S" "$B"
 	did_not_run 'ended before it was ready'
-	eventually 20 gone "$(cat "$T/begun")"
+	same '' "$(pgrep -P "$(daemon_pid)")" # nor a zombie
+	gone "$(cat "$T/begun")"
 }
 
 # Nobody is left to read what bwrap says of its child, before that may go on.

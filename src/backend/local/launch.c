@@ -251,6 +251,15 @@ static void reap(int pidfd)
 		;
 }
 
+/* All that bwrap made and did not wait for, as that fell to us; and itself. Each of them has been killed. */
+static void reap_group(pid_t bwrap)
+{
+	siginfo_t info;
+
+	while (waitid(P_PGID, (id_t)bwrap, &info, WEXITED) == 0 || errno == EINTR)
+		;
+}
+
 static int child_error(const struct child *c, struct error *err)
 {
 	if (!strcmp(c->failed_step, "overlay"))
@@ -299,11 +308,11 @@ static int wait_for_agent(const struct launch *l, struct talk *t, int bwrap_fd, 
 	int rc = listen_until_ready(l, t, bwrap_fd, err);
 	bool stands = !rc && !find_agent(l, t, run);
 
-	if (stands)
-		pidfd_send_signal(bwrap_fd, SIGKILL, NULL, 0);
-	else if (rc)
+	if (stands) /* in a session of its own */
+		kill(-t->bwrap, SIGKILL);
+	else
 		kill_begun(t);
-	reap(bwrap_fd);
+	reap_group(t->bwrap);
 	if (stands || rc)
 		return rc;
 	drain_rest(&t->errors, t->error_text, sizeof t->error_text, &t->error_len);
