@@ -123,6 +123,7 @@ struct connection {
 struct agent {
 	int epoll;
 	struct watch listener, signals;
+	int spare; /* a descriptor given up for a daemon that comes when there is no other; -1 if so */
 	int spool; /* directory */
 	bool stdio;
 	bool own_spool; /* we made its files for ourselves alone: remove them at the end */

@@ -72,8 +72,15 @@ void connection_accept(struct agent *a, struct watch *w, uint32_t events)
 	int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)events;
+	if (fd < 0 && errno == EMFILE && a->spare >= 0) {
+		close(a->spare);
+		a->spare = -1;
+		fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	}
 	if (fd >= 0)
-		connection_open(a, fd, -1);
+		connection_open(a, fd, -1); /* and closes the one before */
+	if (a->spare < 0)
+		a->spare = fcntl(a->epoll, F_DUPFD_CLOEXEC, 0);
 }
 
 bool connection_room(const struct agent *a)

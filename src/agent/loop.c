@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -163,6 +164,7 @@ int agent_init(struct agent *a, const struct options *o)
 	    .epoll = epoll_create1(EPOLL_CLOEXEC),
 	    .listener = {.fd = o->listener, .ready = connection_accept},
 	    .signals = {.fd = -1},
+	    .spare = -1,
 	    .spool = o->spool,
 	    .root = o->root,
 	    .stdio = o->stdio,
@@ -193,6 +195,7 @@ int agent_init(struct agent *a, const struct options *o)
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 	keep_descriptors();
 	raise_files_limit(a);
+	a->spare = fcntl(a->epoll, F_DUPFD_CLOEXEC, 0);
 	rc = signals_init(a);
 	reap_all(a); /* of whoever was here before us */
 	return !rc && o->listener >= 0 ? watch_add(a, &a->listener, EPOLLIN) : rc;
@@ -227,6 +230,8 @@ void agent_free(struct agent *a)
 	empty_trash(a);
 	watch_close(&a->listener);
 	watch_close(&a->signals);
+	if (a->spare >= 0)
+		close(a->spare);
 	close(a->epoll);
 	close(a->spool);
 }

@@ -204,6 +204,28 @@ connected() {
 	eventually 20 eval '[ -z "$(ls "$STATE/default")" ]'
 }
 
+# Its commands take all it may have, also what the connection of the dead daemon gave back.
+@test "an agent without a descriptor left is found by the next mount all the same" {
+	local_only 'a remote agent has the limits of its image'
+	as_root
+	mount_down
+	(ulimit -n 64 && mount_up)
+	mkdir "$S" "$B"
+	local n agent
+	for n in {1..40}; do
+		put "$B/cmd" 'until [ -e /workspace/go ]; do sleep 0.1; done; head -c 100000 /dev/zero; sleep 1000'
+	done
+	eventually 40 status_is "$B" 'failed SPAWN: pipe: No file descriptors available'
+	agent=$(agents)
+	kill_daemon
+	touch "$(echo "$STATE"/default/*/root/workspace)/go"
+	eventually 40 eval '[ "$(ls "/proc/$agent/fd" | wc -l)" = 64 ]'
+	mount_up
+	eventually 20 connected
+	put "$B/proc/1/ctl" 'signal KILL'
+	reads "$B/proc/1/wait" '137\n'
+}
+
 @test "on_exit=keep: an unmount lets it live, the next mount has it" {
 	mount_down
 	mount_up -o on_exit=keep

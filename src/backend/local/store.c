@@ -237,8 +237,9 @@ int store_create(struct store *s, const char *id, struct home *ret, struct error
 		*ret = h;
 		return 0;
 	}
-	if (rc != -EEXIST && h.dir >= 0) {
-		unlinkat(h.dir, "lock", 0);
+	if (rc != -EEXIST) {
+		if (h.dir >= 0)
+			unlinkat(h.dir, "lock", 0);
 		unlinkat(s->dir, id, AT_REMOVEDIR);
 	}
 	home_close(&h);
