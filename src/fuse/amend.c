@@ -1,5 +1,4 @@
 #include "fuse/amend.h"
-#include "fuse/turn.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
@@ -55,13 +54,9 @@ static void note_init(const void *body, size_t len)
 static ssize_t receive(int fd, void *request, size_t room, void *userdata)
 {
 	struct fuse_in_header *head = request;
-	ssize_t len;
+	ssize_t len = read(fd, request, room);
 
 	(void)userdata;
-	turn_take();
-	len = read(fd, request, room);
-	if (len > 0)
-		turn_serve(fd);
 	if (len < (ssize_t)sizeof *head)
 		return len;
 	if (head->opcode == FUSE_INIT)

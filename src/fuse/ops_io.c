@@ -6,7 +6,6 @@
 #include "fuse/pending.h"
 #include "fuse/poll.h"
 #include "fuse/same_process.h"
-#include "fuse/turn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -317,7 +316,6 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 	int rc;
 
 	if (graft_owns(ino)) {
-		turn_give();
 		fs_open_op(fsync, fi)(req, datasync, fi);
 		return;
 	}
@@ -354,7 +352,6 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, s
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
 			 struct fuse_file_info *fi)
 {
-	turn_give();
 	if (graft_owns(ino))
 		fs_open_op(fallocate, fi)(req, mode, off, len, fi);
 	else
@@ -373,7 +370,6 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, 
 			       fuse_ino_t ino_out, off_t off_out, struct fuse_file_info *fi_out, size_t len,
 			       int flags)
 {
-	turn_give();
 	if (graft_owns(ino_in) && graft_owns(ino_out) && fi_in->fh % 2 == fi_out->fh % 2)
 		fs_open_op(copy_file_range, fi_in)(req, fi_in, off_in, fi_out, off_out, len, flags);
 	else

@@ -6,7 +6,6 @@
 #include "fuse/notify.h"
 #include "fuse/ops.h"
 #include "fuse/passthrough.h"
-#include "fuse/turn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +22,9 @@
 #include <unistd.h>
 
 /*
- * Nothing that is served here sleeps, but for disks below fs/, so the pool is small. As a rule one of its
- * threads does all the work: fuse/turn.h.
+ * Waking a thread on another CPU is the dearest thing in a request, so the pool
+ * is small: nothing that is served here sleeps, but for disks below fs/. When
+ * those keep both busy libfuse adds threads, and lets them go again.
  */
 #define THREADS_MAX  4
 #define THREADS_IDLE 4
@@ -136,10 +136,8 @@ int serve_run(void)
 {
 	struct sigaction act = {.sa_handler = woken};
 	struct fuse_loop_config *config;
-	int rc = serving.single_threaded ? 0 : turn_begin();
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	serving.server = pthread_self();
 	serving.running = true;
 	sigaction(SIGUSR1, &act, NULL);
