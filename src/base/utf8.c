@@ -54,6 +54,15 @@ bool utf8_is_valid(const char *text, size_t len)
 	return n > 0;
 }
 
+void ascii_printable(const char *text, size_t len, char *ret, size_t size)
+{
+	size_t n = 0;
+
+	for (; n < len && n + 1 < size; n++)
+		ret[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+	ret[n] = '\0';
+}
+
 /* U+0080 to U+009F are control characters too: terminals obey some. */
 static bool is_control(const unsigned char *p, size_t n)
 {

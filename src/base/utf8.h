@@ -13,6 +13,10 @@ size_t utf8_length(const unsigned char *p, size_t len, bool *ret_short);
 
 bool utf8_is_valid(const char *text, size_t len);
 
+/* Of text that has to be ASCII: as much as fits into `size` bytes with a NUL, what is not printable as '?'.
+ */
+void ascii_printable(const char *text, size_t len, char *ret, size_t size);
+
 /* Makes one line of `text` that is safe to show on a terminal: each byte of a control character, or of none,
  * is '?'. */
 void utf8_make_printable(char *text);

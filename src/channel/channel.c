@@ -51,10 +51,7 @@ static int send_hello(struct channel *c, enum spool_mode mode, uint64_t life)
 	int rc;
 
 	buf_init(&payload, 64);
-	rc = put_u32(&payload, PROTOCOL_MAGIC);
-	rc = rc ? rc : put_u32(&payload, PROTOCOL_VERSION);
-	rc = rc ? rc : put_u8(&payload, mode);
-	rc = rc ? rc : put_u64(&payload, life);
+	rc = hello_encode(&payload, mode, life);
 	if (rc == 0) {
 		f.payload = (uint8_t *)payload.data;
 		f.length = (uint32_t)payload.len;

@@ -6,6 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+int hello_encode(struct buf *out, enum spool_mode mode, uint64_t life)
+{
+	size_t before = out->len;
+	int rc = put_u32(out, PROTOCOL_MAGIC);
+
+	rc = rc ? rc : put_u32(out, PROTOCOL_VERSION);
+	rc = rc ? rc : put_u8(out, mode);
+	rc = rc ? rc : put_u64(out, life);
+	if (rc)
+		out->len = before;
+	return rc;
+}
+
 /* --- struct start --- */
 
 static size_t strings_count(char *const *list)

@@ -145,6 +145,7 @@ struct report {
  * Encoders append the payload, and append nothing when they fail; decoders read all of it.
  * 0, -ENOMEM/-EFBIG, or -EPROTO, which encoders too return for what the other side would refuse.
  */
+int hello_encode(struct buf *out, enum spool_mode mode, uint64_t life);
 int start_encode(struct buf *out, const struct start *s);
 int start_decode(const void *payload, size_t len, struct start *ret);
 void start_free(struct start *s);

@@ -133,22 +133,29 @@ static void end(struct daemon *d)
 
 static const struct file_request sync_file = {.op = FILE_FSYNC, .handle = FILE_OPEN_ONE};
 
+/* Requests are answered and commands run while a job is under way. */
+static void nothing_is_held_up(struct daemon *d)
+{
+	struct seen s;
+
+	ask(d, 11, (struct file_request){.op = FILE_ACCESS, .handle = FILE_NODE, .bits = 4});
+	assert_int_equal(reply(d, 11, FILE_ACCESS, NULL), 0);
+	/* One that closes the file does not take it away. */
+	seen_init(&s, 5);
+	start_text(d, 5, "exit 3");
+	until_gone(d, &s);
+	assert_int_equal(s.outcome.value, 3);
+	seen_free(&s);
+}
+
 static void a_slow_fsync_holds_nothing_up(void **state)
 {
 	struct daemon d;
-	struct seen s;
 
 	(void)state;
 	begin(&d);
 	ask(&d, 10, sync_file);
-	ask(&d, 11, (struct file_request){.op = FILE_ACCESS, .handle = FILE_NODE, .bits = 4});
-	assert_int_equal(reply(&d, 11, FILE_ACCESS, NULL), 0);
-	/* Commands run, and one that closes the file does not take it away. */
-	seen_init(&s, 5);
-	start_text(&d, 5, "exit 3");
-	until_gone(&d, &s);
-	assert_int_equal(s.outcome.value, 3);
-	seen_free(&s);
+	nothing_is_held_up(&d);
 	assert_int_equal(write(gates[1], ".", 1), 1);
 	assert_int_equal(reply(&d, 10, FILE_FSYNC, NULL), 0);
 	end(&d);
@@ -288,26 +295,25 @@ static void cut_down(struct daemon *d, uint32_t tag)
 				  .length = 10});
 }
 
-static void a_large_file_that_is_cut_down_holds_nothing_up(void **state)
+static void let_it_be_cut_down(struct daemon *d, uint32_t tag)
 {
 	struct file_reply r;
+
+	assert_int_equal(write(gates[1], ".", 1), 1);
+	assert_int_equal(reply(d, tag, FILE_SETATTR, &r), 0);
+	assert_int_equal(r.attr.st_size, 10);
+}
+
+static void a_large_file_that_is_cut_down_holds_nothing_up(void **state)
+{
 	struct daemon d;
-	struct seen s;
 
 	(void)state;
 	begin(&d);
 	make_large(&d);
 	cut_down(&d, 10);
-	ask(&d, 11, (struct file_request){.op = FILE_ACCESS, .handle = FILE_NODE, .bits = 4});
-	assert_int_equal(reply(&d, 11, FILE_ACCESS, NULL), 0);
-	seen_init(&s, 5);
-	start_text(&d, 5, "exit 3");
-	until_gone(&d, &s);
-	assert_int_equal(s.outcome.value, 3);
-	seen_free(&s);
-	assert_int_equal(write(gates[1], ".", 1), 1);
-	assert_int_equal(reply(&d, 10, FILE_SETATTR, &r), 0);
-	assert_int_equal(r.attr.st_size, 10);
+	nothing_is_held_up(&d);
+	let_it_be_cut_down(&d, 10);
 	end(&d);
 }
 
@@ -327,9 +333,7 @@ static void a_write_waits_for_the_size_it_follows(void **state)
 				  .offset = 20,
 				  .data = (const uint8_t *)"text",
 				  .data_len = 4});
-	assert_int_equal(write(gates[1], ".", 1), 1);
-	assert_int_equal(reply(&d, 10, FILE_SETATTR, &r), 0);
-	assert_int_equal(r.attr.st_size, 10);
+	let_it_be_cut_down(&d, 10);
 	assert_int_equal(reply(&d, 11, FILE_WRITE, &r), 0);
 	assert_int_equal(r.attr.st_size, 24);
 	end(&d);

@@ -86,20 +86,14 @@ int tell_open(struct file_work *w)
 	return files_stat(h->fd, &w->reply.attr);
 }
 
-/* Modes come with the umask of whoever asked already applied; ours is for the commands. */
-static int keep_made(struct file_work *w, int fd, mode_t mask)
-{
-	umask(mask);
-	w->made = fd;
-	return fd < 0 ? fd : 0;
-}
-
 int act_create(struct file_work *w)
 {
 	const struct file_request *q = w->q;
 	mode_t mask = umask(0);
 
-	return keep_made(w, files_create(w->handle->fd, q->name, file_open_flags(q->bits), q->mode), mask);
+	w->made =
+	    file_mask_back(mask, files_create(w->handle->fd, q->name, file_open_flags(q->bits), q->mode));
+	return w->made < 0 ? w->made : 0;
 }
 
 int act_tmpfile(struct file_work *w)
@@ -107,7 +101,8 @@ int act_tmpfile(struct file_work *w)
 	const struct file_request *q = w->q;
 	mode_t mask = umask(0);
 
-	return keep_made(w, files_tmpfile(w->handle->fd, file_open_flags(q->bits), q->mode), mask);
+	w->made = file_mask_back(mask, files_tmpfile(w->handle->fd, file_open_flags(q->bits), q->mode));
+	return w->made < 0 ? w->made : 0;
 }
 
 /* Handles of what was made: of the open file, and of the file itself if one is wanted. */

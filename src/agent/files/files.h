@@ -146,6 +146,14 @@ file_step act_open, tell_open, act_create, tell_created, act_tmpfile, tell_tmpfi
     act_write, act_fsync, act_fallocate, tell_seek, act_copy, act_release;
 file_step tell_entries;
 
+/* Modes come with the umask of whoever asked already applied; ours, which this puts back, is for the
+ * commands. */
+static inline int file_mask_back(mode_t mask, int rc)
+{
+	umask(mask);
+	return rc;
+}
+
 /* These touch nothing of the agent's, for threads. 0 or -errno. */
 /* As far as it gets in that time, and *ret says how far. */
 int file_copy(const struct file_request *q, int from, int to, uint64_t budget_ms, uint64_t *ret);

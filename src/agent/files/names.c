@@ -69,25 +69,21 @@ int tell_readlink(struct file_work *w)
 
 /* --- Making --- */
 
-/* Modes come with the umask of whoever asked already applied; ours is for the commands. */
-static int with_mask(int rc, mode_t mask)
-{
-	umask(mask);
-	return rc;
-}
-
 int act_mknod(struct file_work *w)
 {
-	mode_t mode = w->q->mode, type = mode & S_IFMT;
+	mode_t mode = w->q->mode, type = mode & S_IFMT, mask;
 
 	if (type && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK)
 		return -EPERM;
-	return with_mask(files_mknod(w->handle->fd, w->q->name, type | (mode & 07777), 0), umask(0));
+	mask = umask(0);
+	return file_mask_back(mask, files_mknod(w->handle->fd, w->q->name, type | (mode & 07777), 0));
 }
 
 int act_mkdir(struct file_work *w)
 {
-	return with_mask(files_mkdir(w->handle->fd, w->q->name, w->q->mode), umask(0));
+	mode_t mask = umask(0);
+
+	return file_mask_back(mask, files_mkdir(w->handle->fd, w->q->name, w->q->mode));
 }
 
 int act_symlink(struct file_work *w)

@@ -1,5 +1,6 @@
 #include "backend/aviato/exec_message.h"
 
+#include "base/utf8.h"
 #include "rpc/base64.h"
 #include "rpc/json.h"
 
@@ -7,15 +8,6 @@
 #include <string.h>
 
 #define STDERR_NUMBER 2
-
-static void put(char *ret, size_t size, const char *text)
-{
-	size_t n = 0;
-
-	for (; *text && n + 1 < size; text++)
-		ret[n++] = *text >= ' ' && *text <= '~' ? *text : '?';
-	ret[n] = '\0';
-}
 
 static int take_output(const cJSON *output, struct buf *out, struct buf *err, struct exec_message *ret)
 {
@@ -46,6 +38,7 @@ int exec_message_decode(const char *text, size_t len, struct buf *out, struct bu
 	cJSON *o = json_parse_object(text, len);
 	const cJSON *output = json_object(o, "output"), *exit = json_object(o, "exit"),
 		    *error = json_object(o, "error");
+	const char *code, *message;
 	int rc = 0;
 
 	*ret = (struct exec_message){0};
@@ -59,8 +52,10 @@ int exec_message_decode(const char *text, size_t len, struct buf *out, struct bu
 		json_int64(exit, "exitCode", &ret->exit_code); /* 0 is not sent */
 	} else if (error) {
 		ret->kind = EXEC_ERROR;
-		put(ret->code, sizeof ret->code, json_text(error, "code"));
-		put(ret->message, sizeof ret->message, json_text(error, "message"));
+		code = json_text(error, "code");
+		message = json_text(error, "message");
+		ascii_printable(code, strlen(code), ret->code, sizeof ret->code);
+		ascii_printable(message, strlen(message), ret->message, sizeof ret->message);
 	}
 	cJSON_Delete(o);
 	return rc;

@@ -98,8 +98,11 @@ static bool lacks_address(const struct remote *i)
 {
 	const cJSON *service;
 
-	cJSON_ArrayForEach(service,
-			   i->known.services) if (will_have_url(service) && !*url_of(service)) return true;
+	cJSON_ArrayForEach(service, i->known.services)
+	{
+		if (will_have_url(service) && !*url_of(service))
+			return true;
+	}
 	return false;
 }
 

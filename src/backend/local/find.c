@@ -46,27 +46,35 @@ static bool spool_in_use(int spool)
 #define LAST_MS 2000 /* what such an agent may take to end */
 #define LOOK_MS 5
 
+static int add_frame(struct buf *out, enum message type, const struct buf *payload)
+{
+	const struct frame f = {.type = type, .length = (uint32_t)payload->len};
+	uint8_t header[FRAME_HEADER];
+	int rc;
+
+	frame_header(&f, header);
+	rc = buf_append(out, header, sizeof header);
+	return rc ? rc : buf_append(out, payload->data, payload->len);
+}
+
 /* As a daemon of its own would say it: HELLO and, right behind, SHUTDOWN without a grace. */
 static int say_shutdown(int socket)
 {
-	const struct frame hello = {.type = MSG_HELLO, .length = 9};
-	const struct frame shutdown = {.type = MSG_SHUTDOWN, .length = 4};
-	uint8_t header[FRAME_HEADER];
-	struct buf words;
+	struct buf words, hello, grace;
 	int rc;
 
 	buf_init(&words, 64);
-	frame_header(&hello, header);
-	rc = buf_append(&words, header, sizeof header);
-	rc = rc ? rc : put_u32(&words, PROTOCOL_MAGIC);
-	rc = rc ? rc : put_u32(&words, PROTOCOL_VERSION);
-	rc = rc ? rc : put_u8(&words, SPOOL_SHARED);
-	frame_header(&shutdown, header);
-	rc = rc ? rc : buf_append(&words, header, sizeof header);
-	rc = rc ? rc : put_u32(&words, 0);
+	buf_init(&hello, 64);
+	buf_init(&grace, 64);
+	rc = hello_encode(&hello, SPOOL_SHARED, 0);
+	rc = rc ? rc : put_u32(&grace, 0);
+	rc = rc ? rc : add_frame(&words, MSG_HELLO, &hello);
+	rc = rc ? rc : add_frame(&words, MSG_SHUTDOWN, &grace);
 	if (!rc && send(socket, words.data, words.len, MSG_NOSIGNAL) != (ssize_t)words.len)
 		rc = -EIO;
 	buf_free(&words);
+	buf_free(&hello);
+	buf_free(&grace);
 	return rc;
 }
 

@@ -182,14 +182,22 @@ void far_give_entry(struct far_op *op, const char *name, const struct stat *give
 
 static void ask(struct far_op *op);
 
+/* As of far_dir_find(), and of what may be believed as of far_entry_param(). */
+static int answer_known(struct far_node *dir, const char *name, struct fuse_entry_param *ret)
+{
+	struct far_entry *e;
+	int rc = far_dir_find(dir, name, &e);
+
+	if (rc == 0)
+		rc = e ? far_entry_param(dir, e, ret) : -ENOENT;
+	return rc;
+}
+
 /* The listing that was asked for once more has come. */
 static void listed(struct far_op *op)
 {
-	struct far_entry *e;
-	int rc = far_dir_find(op->node, op->name, &e);
+	int rc = answer_known(op->node, op->name, &op->entry);
 
-	if (rc == 0)
-		rc = e ? far_entry_param(op->node, e, &op->entry) : -ENOENT;
 	if (rc == -EAGAIN)
 		ask(op);
 	else
@@ -240,7 +248,6 @@ void far_lookup(fuse_req_t req, struct graft_node *node, const char *name)
 {
 	struct far_node *dir = far_node(node);
 	struct fuse_entry_param param;
-	struct far_entry *e = NULL;
 	struct far_op *op;
 	int rc;
 
@@ -249,9 +256,7 @@ void far_lookup(fuse_req_t req, struct graft_node *node, const char *name)
 		return;
 	}
 	core_lock();
-	rc = far_dir_find(dir, name, &e);
-	if (rc == 0)
-		rc = e ? far_entry_param(dir, e, &param) : -ENOENT;
+	rc = answer_known(dir, name, &param);
 	core_unlock();
 	if (rc == 0) {
 		if (fuse_reply_entry(req, &param) == -ENOENT)

@@ -52,6 +52,7 @@ struct graft *graft_new(int root_fd, uint64_t key, fuse_ino_t root_ino)
 	g->root.ino = st.st_ino;
 	g->root.fd = root_fd;
 	g->root_mount = graft_mount_of(root_fd);
+	g->descriptors_most = graft_descriptors_most();
 	return g;
 }
 

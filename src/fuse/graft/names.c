@@ -77,7 +77,7 @@ static int enter_file(struct graft_node *dir, const char *name, int fd, bool hol
 int graft_entry(struct graft_node *dir, const char *name, mode_t type, int fd, uint64_t since,
 		struct fuse_entry_param *ret)
 {
-	int r = enter_file(dir, name, fd, !graft_is_short_of(fd), since, ret);
+	int r = enter_file(dir, name, fd, fd < dir->graft->descriptors_most, since, ret);
 
 	if (r == 0 && type && (ret->attr.st_mode & S_IFMT) != type) {
 		graft_forget(ret->ino, 1);

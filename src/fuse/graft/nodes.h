@@ -92,6 +92,7 @@ struct graft {
 	unsigned int active; /* running operations */
 	bool down;
 	bool read_only;
+	int descriptors_most;		    /* see graft/reach.h */
 	uint64_t epoch;			    /* grows when a directory moves up through the mount */
 	struct list nodes, unheld, handles; /* `unheld`: the nodes that are */
 	/* See graft/still.h. */

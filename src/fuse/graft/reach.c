@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -11,19 +12,22 @@
 #include <unistd.h>
 
 #define SPARE_DESCRIPTORS 2048
+#define HELD_LEAST	  64
 
 /*
  * A walk through a huge tree must not take the last ones: open files need them, and other sandboxes to start
  * and to be read.
  */
-bool graft_is_short_of(int fd)
+int graft_descriptors_most(void)
 {
 	struct rlimit limit;
+	rlim_t most;
 
-	if (fd < 64 || getrlimit(RLIMIT_NOFILE, &limit))
-		return false;
-	return limit.rlim_cur < 2 * SPARE_DESCRIPTORS ? (rlim_t)fd >= limit.rlim_cur / 2
-						      : (rlim_t)fd >= limit.rlim_cur - SPARE_DESCRIPTORS;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	most =
+	    limit.rlim_cur < 2 * SPARE_DESCRIPTORS ? limit.rlim_cur / 2 : limit.rlim_cur - SPARE_DESCRIPTORS;
+	return most < HELD_LEAST ? HELD_LEAST : (int)most;
 }
 
 static struct timespec birth_in(const struct statx *st)

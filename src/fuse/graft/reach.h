@@ -21,8 +21,9 @@ int graft_fd(struct graft_node *node);
 int graft_reach(struct graft_node *node, int *ret_fd);
 int graft_reach_to_change(struct graft_node *node, int *ret_fd);
 
-/* Whether `fd`, just opened and so the lowest number that was free, shows that nodes must hold no more. */
-bool graft_is_short_of(int fd);
+/* The least number of a descriptor, just opened and so the lowest that was free, that a node must not hold.
+ */
+int graft_descriptors_most(void);
 
 /* When the file was made; all zero where that is not known. */
 struct timespec graft_birth(int fd);

@@ -2,6 +2,7 @@
 
 #include "backend/aviato/delay.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -157,27 +158,21 @@ static void lose(struct stand_in_files *files, const struct error *why)
 		hold_later(files);
 }
 
-static void put_printable(const char *from, char *ret, size_t size)
-{
-	size_t n = 0;
-
-	for (; from[n] && n + 1 < size; n++)
-		ret[n] = from[n] >= ' ' && from[n] <= '~' ? from[n] : '?';
-	ret[n] = '\0';
-}
-
 /* `reason`: as it was said. What an errno says all by itself, of a file that is not there, needs no sentence.
  */
 static void explain(const struct file_work *w, int error, const char *reason)
 {
 	struct held *file = NULL;
 	char text[100], path[200];
+	const char *subject;
 	struct error why;
 
 	if (!w->programs)
 		(void)handles_find(&w->files->handles, w->q.handle, &file);
-	put_printable(file ? file->path : "files", path, sizeof path);
-	put_printable(*reason ? reason : "no reason was given", text, sizeof text);
+	subject = file ? file->path : "files";
+	reason = *reason ? reason : "no reason was given";
+	ascii_printable(subject, strlen(subject), path, sizeof path);
+	ascii_printable(reason, strlen(reason), text, sizeof text);
 	if (strcmp(reason, HELPER_NO_PROGRAM) == 0)
 		error_set(&why, -error, "NO_PROGRAM",
 			  "a request about %s needs a program that the image does not have", path);
@@ -233,7 +228,6 @@ static int take_answers(struct stand_in_files *files)
 static void said(void *owner)
 {
 	struct stand_in_files *files = owner;
-
 	struct error why;
 
 	if (take_answers(files)) {

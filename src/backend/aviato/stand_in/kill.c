@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KILL_MS 15000u
+#define KILL_MS	   15000u
+#define MARK	   "AVIATOFS_RUN=%s-" /* of this mount */
+#define MARK_BYTES 80
 
 /* $1 the mark $2 the number */
 static const char script[] = "for p in $(grep -ls \"$1\" /proc/[0-9]*/environ 2>/dev/null); do\n"
@@ -25,10 +27,8 @@ struct errand {
 	struct stand_in *stand_in;
 	struct request request;
 	bool under_way;
-	char mark[80], number[12];
+	char mark[MARK_BYTES], number[12];
 };
-
-#define MARK "AVIATOFS_RUN=%s-" /* of this mount */
 
 void command_mark(const struct command *c, char *ret, size_t size)
 {
@@ -86,44 +86,36 @@ static void send_next(struct stand_in *s, const char *mark)
 		send(e);
 }
 
-static struct errand *new_errand(struct stand_in *s, uint32_t number)
+static void kill_marked(struct stand_in *s, const char *mark, uint32_t number)
 {
 	struct errand *e = calloc(1, sizeof *e);
 
 	if (!e)
-		return NULL;
+		return;
 	e->stand_in = s;
+	snprintf(e->mark, sizeof e->mark, "%s", mark);
 	snprintf(e->number, sizeof e->number, "%u", number);
 	list_append(&s->kills, &e->link);
-	return e;
-}
-
-static void begin(struct errand *e, uint32_t number)
-{
 	if (number == SIGKILL) /* behind which nothing matters that has not come yet */
 		send(e);
 	else
-		send_next(e->stand_in, e->mark);
+		send_next(s, mark);
 }
 
 void command_kill(struct command *c, uint32_t number)
 {
-	struct errand *e = new_errand(c->stand_in, number);
+	char mark[MARK_BYTES];
 
-	if (!e)
-		return;
-	command_mark(c, e->mark, sizeof e->mark);
-	begin(e, number);
+	command_mark(c, mark, sizeof mark);
+	kill_marked(c->stand_in, mark, number);
 }
 
 void stand_in_kill(struct stand_in *s, uint32_t number)
 {
-	struct errand *e = new_errand(s, number);
+	char mark[MARK_BYTES];
 
-	if (!e)
-		return;
-	snprintf(e->mark, sizeof e->mark, MARK, s->aviato->owner);
-	begin(e, number);
+	snprintf(mark, sizeof mark, MARK, s->aviato->owner);
+	kill_marked(s, mark, number);
 }
 
 void stand_in_drop_kills(struct stand_in *s)

@@ -5,6 +5,7 @@
 #include "backend/aviato/exec_message.h"
 #include "backend/aviato/failure.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "rpc/base64.h"
 #include "rpc/call.h"
 
@@ -85,15 +86,13 @@ static void end_for(struct helper *h, int error)
 /* What it complained about last, as far as it can be shown. */
 static void last_complaint(const struct helper *h, char *ret, size_t size)
 {
-	size_t to = h->err.len, from, n = 0;
+	size_t to = h->err.len, from;
 
 	while (to && h->err.data[to - 1] == '\n')
 		to--;
 	for (from = to; from && h->err.data[from - 1] != '\n';)
 		from--;
-	for (; from < to && n + 1 < size; from++)
-		ret[n++] = h->err.data[from] >= ' ' && h->err.data[from] <= '~' ? h->err.data[from] : '?';
-	ret[n] = '\0';
+	ascii_printable(h->err.data + from, to - from, ret, size);
 }
 
 /* What it said before its end counts. */
