@@ -106,6 +106,30 @@ void started_forget(const struct started *p)
 	unlinkat(p->box->fd, p->name, AT_REMOVEDIR);
 }
 
+/* --- While it runs --- */
+
+int started_signal(const struct started *p, int signal_number)
+{
+	char line[32];
+	int len = snprintf(line, sizeof line, "signal %d\n", signal_number);
+
+	return put_text(p, "ctl", line, (size_t)len);
+}
+
+void started_resize(const struct started *p)
+{
+	unsigned columns, rows;
+	char line[48];
+	int len;
+
+	if (!terminal_size(&columns, &rows))
+		return;
+	len = snprintf(line, sizeof line, "resize %u %u\n", columns, rows);
+	put_text(p, "ctl", line, (size_t)len);
+}
+
+/* --- The end --- */
+
 /* One line of a file; that of `wait` waits for the end of the command. */
 static int read_line(const struct started *p, const char *file, char *out, size_t size)
 {
@@ -123,40 +147,6 @@ static int read_line(const struct started *p, const char *file, char *out, size_
 	out[strcspn(out, "\n")] = '\0';
 	return n < 0 ? (int)n : 0;
 }
-
-/* --- While it runs --- */
-
-/* What has ended by itself needs no signal, and the refusal would stay in `error`, where nobody asked for it.
- */
-static bool has_ended(const struct started *p)
-{
-	char status[512];
-
-	return read_line(p, "status", status, sizeof status) == 0 && strncmp(status, "starting", 8) != 0 &&
-	       strncmp(status, "running", 7) != 0;
-}
-
-int started_signal(const struct started *p, int signal_number)
-{
-	char line[32];
-	int len = snprintf(line, sizeof line, "signal %d\n", signal_number);
-
-	return has_ended(p) ? -ESRCH : put_text(p, "ctl", line, (size_t)len);
-}
-
-void started_resize(const struct started *p)
-{
-	unsigned columns, rows;
-	char line[48];
-	int len;
-
-	if (!terminal_size(&columns, &rows))
-		return;
-	len = snprintf(line, sizeof line, "resize %u %u\n", columns, rows);
-	put_text(p, "ctl", line, (size_t)len);
-}
-
-/* --- The end --- */
 
 int started_outcome(const struct started *p)
 {

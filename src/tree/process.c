@@ -80,7 +80,8 @@ static int do_eof(const struct place *at, char **words, int count, struct error 
 {
 	(void)words;
 	(void)count;
-	return process_input_eof(at->process, err);
+	(void)err;
+	return process_input_eof(at->process);
 }
 
 static int do_resize(const struct place *at, char **words, int count, struct error *err)

@@ -15,7 +15,8 @@ static int apply_at(struct handle *h, struct place *at, const char *text, bool c
 	struct error err = {0};
 	int rc = h->node->store(at, text, &err);
 
-	if (rc && complete && !(rc == -EAGAIN && at->wait && *at->wait))
+	/* Some refusals are no failure of anybody, and come without a sentence. */
+	if (rc && err.code && complete && !(rc == -EAGAIN && at->wait && *at->wait))
 		tree_keep_error(at, &err);
 	return rc;
 }
@@ -198,13 +199,13 @@ void store_finish(struct handle *h)
 
 int store_unset(const struct spot *s)
 {
-	struct error err;
+	struct error err = {0};
 	struct place at;
 	int rc;
 
 	tree_place(s, &at);
 	rc = s->node->store(&at, "", &err);
-	if (rc)
+	if (rc && err.code)
 		tree_keep_error(&at, &err);
 	return rc;
 }

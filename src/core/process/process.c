@@ -452,12 +452,14 @@ int process_status(const struct process *p, struct buf *out)
 
 /* --- Verbs --- */
 
+/* No sentence for what has ended: who signals cannot know that it is about to, and would leave a failure in
+ * `error` that is none. ESRCH says it all, as kill(2) does. */
 static int need_running(struct process *p, struct error *err)
 {
 	if (p->state == PROCESS_NONE)
 		return error_set(err, ESRCH, "NOT_STARTED", "process %s has no command yet", p->object.name);
 	if (process_ended(p))
-		return error_set(err, ESRCH, "ENDED", "process %s has ended", p->object.name);
+		return -ESRCH;
 	if (!p->sent)
 		return error_set(err, EAGAIN, "STARTING", "process %s is being started", p->object.name);
 	return 0;
@@ -478,10 +480,10 @@ int process_signal(struct process *p, int signal, struct error *err)
 	return 0;
 }
 
-int process_input_eof(struct process *p, struct error *err)
+int process_input_eof(struct process *p)
 {
 	if (process_ended(p))
-		return error_set(err, ESRCH, "ENDED", "process %s has ended", p->object.name);
+		return -ESRCH;
 	p->input.end = true;
 	process_pump_input(p);
 	return 0;

@@ -80,9 +80,9 @@ int process_exit_number(const struct process *p);
 /* The line that `status` gives, without newline. */
 int process_status(const struct process *p, struct buf *out);
 
-/* Verbs of proc/NAME/ctl. */
+/* Verbs of proc/NAME/ctl. -ESRCH without a sentence: the command has ended. */
 int process_signal(struct process *p, int signal, struct error *err);
-int process_input_eof(struct process *p, struct error *err);
+int process_input_eof(struct process *p);
 int process_limit(struct process *p, uint64_t bytes, struct error *err);
 
 /* What config/command says, as process 1: not listed, stderr merged; a reference, or NULL (no memory). */

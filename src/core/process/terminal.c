@@ -71,7 +71,7 @@ int terminal_resize(struct process *p, uint32_t columns, uint32_t rows, struct e
 	struct sandbox *s = process_sandbox(p);
 
 	if (process_ended(p))
-		return error_set(err, ESRCH, "ENDED", "process %s has ended", p->object.name);
+		return -ESRCH;
 	p->columns = columns;
 	p->rows = rows;
 	if (p->state == PROCESS_NONE)

@@ -7,7 +7,8 @@
 struct process *terminal_begin(struct sandbox *s, struct error *err);
 /* Who had it open has gone: it is hung up, and forgotten when it has ended or in a while. */
 void terminal_end(struct process *p);
-/* Of any command, the size of its terminal; before its text, that which it will have. */
+/* Of any command, the size of its terminal; before its text, that which it will have. -ESRCH
+ * without a sentence: it has ended. */
 int terminal_resize(struct process *p, uint32_t columns, uint32_t rows, struct error *err);
 /* The size of those there are, and of those to come. */
 void terminal_resize_all(struct sandbox *s, uint32_t columns, uint32_t rows);
