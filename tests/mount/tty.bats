@@ -41,8 +41,10 @@ $(cat)"
 	same '80 24' "$(cat "$B/winsize")"
 	terminal <<-'PYTHON'
 		one = Seen(os.open(B + "/tty", os.O_RDWR))
-		one.type("trap 'echo got; stty size' WINCH; echo set $((1 + 1))\n")
+		one.type("trap 'echo got; stty size' WINCH; PS1='on''ward '; echo set $((1 + 1))\n")
 		one.expect("set 2")
+		# Before its prompt a readline reads the size and writes it back, and would undo what comes between.
+		one.expect("onward ")
 		open(B + "/winsize", "w").write("132 50\n")
 		one.type("\n")
 		one.expect("got")
