@@ -87,7 +87,7 @@ struct process {
 	bool running;
 	bool forgotten; /* FORGET came while it ran: dropped when reaped */
 	enum stopping stopping;
-	uint8_t stopped_as; /* OUTCOME_TIMEOUT or OUTCOME_CANCELED once stopping, else 0 */
+	uint8_t stopped_as; /* the outcome that its end will be told as, once stopping; else 0 */
 	uint64_t deadline;  /* its timeout, or its KILL */
 	uint64_t limit;	    /* spool bytes per stream */
 	struct outcome outcome;

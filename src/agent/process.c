@@ -173,13 +173,13 @@ static struct process *process_new(struct agent *a, uint32_t id, const struct st
 	return p;
 }
 
-static void watch_stream(struct agent *a, struct stream *st, int fd)
+static int watch_stream(struct agent *a, struct stream *st, int fd)
 {
 	st->pipe.fd = fd;
 	if (fd < 0)
-		return;
+		return 0;
 	fcntl(fd, F_SETFL, O_NONBLOCK); /* a read that had to wait would stop us all */
-	watch_add(a, &st->pipe, EPOLLIN);
+	return watch_add(a, &st->pipe, EPOLLIN);
 }
 
 /* A group whose number a new process got has no members any more. */
@@ -195,24 +195,38 @@ static void group_reused(struct agent *a, pid_t pid)
 	}
 }
 
+static void set_failed(struct process *p, const char *reason, const char *text)
+{
+	p->outcome.kind = OUTCOME_FAILED;
+	snprintf(p->outcome.reason, sizeof p->outcome.reason, "%s", reason);
+	snprintf(p->outcome.text, sizeof p->outcome.text, "%s", text);
+}
+
 static void process_began(struct agent *a, struct process *p, const struct start *s,
 			  const struct spawned *child)
 {
+	int rc;
+
 	group_reused(a, child->pid);
 	a->alone = false;
 	p->running = true;
 	p->group = child->pid;
 	list_append(pid_bucket(a, child->pid), &p->by_pid);
-	watch_stream(a, &p->streams[STREAM_OUT], child->out);
-	watch_stream(a, &p->streams[STREAM_ERR], child->err);
+	rc = watch_stream(a, &p->streams[STREAM_OUT], child->out);
+	rc |= watch_stream(a, &p->streams[STREAM_ERR], child->err);
 	p->input.pipe.fd = child->in;
 	p->input.closed = child->in < 0;
 	p->streams[STREAM_OUT].terminal = p->input.terminal = s->tty;
 	p->input.told_closed = !s->input;
 	if (child->in >= 0)
-		watch_add(a, &p->input.pipe, 0);
+		rc |= watch_add(a, &p->input.pipe, 0);
 	if (s->timeout_ms)
 		set_deadline(a, p, from_now(a, s->timeout_ms));
+	/* It would wait for ever for us to read what it says. */
+	if (rc) {
+		set_failed(p, "SPAWN", "no memory to watch its pipes");
+		process_stop(a, p, OUTCOME_FAILED, 0);
+	}
 	/* A short command ends before anybody could use the news that it began. */
 	process_dirty_later(a, p, STARTED_DELAY_MS);
 }
@@ -225,13 +239,6 @@ static void process_failed(struct agent *a, struct process *p)
 	for (int i = 0; i < STREAMS; i++)
 		p->streams[i].ended = true;
 	process_dirty(a, p);
-}
-
-static void set_failed(struct process *p, const char *reason, const char *text)
-{
-	p->outcome.kind = OUTCOME_FAILED;
-	snprintf(p->outcome.reason, sizeof p->outcome.reason, "%s", reason);
-	snprintf(p->outcome.text, sizeof p->outcome.text, "%s", text);
 }
 
 void process_start(struct agent *a, uint32_t id, const struct frame *f, struct start *s)

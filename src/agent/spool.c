@@ -57,9 +57,10 @@ static ssize_t move_by_splice(struct stream *st, size_t most)
 	return n < 0 ? -errno : n;
 }
 
-static ssize_t write_held(struct stream *st)
+static ssize_t write_held(struct stream *st, size_t most)
 {
-	ssize_t n = pwrite(st->file, st->held.data, st->held.len, (off_t)st->size);
+	ssize_t n =
+	    pwrite(st->file, st->held.data, st->held.len < most ? st->held.len : most, (off_t)st->size);
 
 	if (n < 0)
 		return -errno;
@@ -73,14 +74,14 @@ static ssize_t move_by_copy(struct stream *st, size_t most)
 	ssize_t n;
 
 	if (st->held.len)
-		return write_held(st);
+		return write_held(st, most);
 	if (buf_reserve(&st->held, COPY_MAX))
 		return -ENOMEM;
 	n = read(st->pipe.fd, st->held.data, most < COPY_MAX ? most : COPY_MAX);
 	if (n <= 0)
 		return n < 0 ? -errno : 0;
 	st->held.len = (size_t)n;
-	return write_held(st);
+	return write_held(st, most);
 }
 
 static ssize_t move(struct stream *st, size_t most)

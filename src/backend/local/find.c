@@ -44,7 +44,6 @@ static bool spool_in_use(int spool)
 }
 
 #define LAST_MS 2000 /* what such an agent may take to end */
-#define LOOK_MS 5
 
 static int add_frame(struct buf *out, enum message type, const struct buf *payload)
 {
@@ -78,6 +77,17 @@ static int say_shutdown(int socket)
 	return rc;
 }
 
+/* Who listens at the other end, as a pidfd; or -1. It is not read from: data may come unasked. */
+static int peer_process(int socket)
+{
+	struct ucred peer;
+	socklen_t size = sizeof peer;
+
+	return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) || peer.pid <= 0
+		   ? -1
+		   : pidfd_open(peer.pid, 0);
+}
+
 /*
  * A daemon that died between its agent's first step and the note of it leaves an agent nobody knows by
  * pid. It has run nothing yet, as nobody was connected to it; and bwrap may not even have finished with it.
@@ -85,10 +95,12 @@ static int say_shutdown(int socket)
 static bool end_unrecorded(struct instance *i)
 {
 	int socket = instance_connect(&i->home);
-	bool said = socket >= 0 && say_shutdown(socket) == 0;
+	struct pollfd end = {.fd = socket < 0 ? -1 : peer_process(socket), .events = POLLIN};
 
-	for (int waited = 0; said && waited < LAST_MS && spool_in_use(i->spool); waited += LOOK_MS)
-		poll(NULL, 0, LOOK_MS);
+	if (end.fd >= 0 && say_shutdown(socket) == 0)
+		poll(&end, 1, LAST_MS);
+	if (end.fd >= 0)
+		close(end.fd);
 	if (socket >= 0)
 		close(socket);
 	return !spool_in_use(i->spool);
