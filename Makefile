@@ -16,7 +16,7 @@ PACKAGES  := fuse3 libcjson libuv libseccomp libcurl libcrypto
 MODULES   := base client channel core core/process core/function core/snapshot core/link core/report tree fuse fuse/graft fuse/far files rpc backend/local backend/aviato backend/aviato/stand_in doctor
 
 WARNINGS  := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
-CPPFLAGS  += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc -DVERSION='"$(VERSION)"' \
+CPPFLAGS  += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -Isrc -DVERSION='"$(VERSION)"' \
              -DLIBEXECDIR='"$(PREFIX)/libexec/aviatofs"'
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null | sed 's/-I[^ ]*fuse3//')
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
@@ -59,6 +59,13 @@ $(BUILD)/aviatofs-agent: $(AGENT_OBJECTS)
 $(BUILD)/aviatofs-run: $(RUNNER_OBJECTS)
 	$(AGENT_CC) $(AGENT_CFLAGS) $(AGENT_LDFLAGS) -o $@ $^
 
+# One for sandboxes of another type of machine, as uname -m calls it, by a compiler for that:
+# make agent MACHINE=aarch64 AGENT_CC=aarch64-linux-gnu-gcc
+agent:
+	$(if $(MACHINE),,$(error which MACHINE?))
+	$(MAKE) BUILD=$(BUILD)/$(MACHINE) AGENT_CPPFLAGS= $(BUILD)/$(MACHINE)/aviatofs-agent
+	cp $(BUILD)/$(MACHINE)/aviatofs-agent $(BUILD)/aviatofs-agent-$(MACHINE)
+
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -71,8 +78,8 @@ include tests/tests.mk
 
 install: all
 	install -D -m 755 $(BUILD)/aviatofs $(DESTDIR)$(PREFIX)/bin/aviatofs
-	install -D -m 755 $(BUILD)/aviatofs-agent $(DESTDIR)$(PREFIX)/libexec/aviatofs/aviatofs-agent
-	install -D -m 755 $(BUILD)/aviatofs-run $(DESTDIR)$(PREFIX)/libexec/aviatofs/aviatofs-run
+	install -d $(DESTDIR)$(PREFIX)/libexec/aviatofs
+	install -m 755 $(BUILD)/aviatofs-agent $(wildcard $(BUILD)/aviatofs-agent-*) $(BUILD)/aviatofs-run $(DESTDIR)$(PREFIX)/libexec/aviatofs
 	install -D -m 644 docs/aviatofs.1 $(DESTDIR)$(PREFIX)/share/man/man1/aviatofs.1
 	install -D -m 644 scripts/completion/aviatofs.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/aviatofs
 	install -D -m 644 scripts/completion/_aviatofs $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_aviatofs
@@ -85,4 +92,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all install clean
+.PHONY: all agent install clean

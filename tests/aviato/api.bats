@@ -44,6 +44,42 @@ info_is() { # KEY WANTED
 	jq -e '.path_reason | test("denied"; "i")' "$S/noexec/info"
 }
 
+@test "an image for another machine whose agent is there: that is sent, is found again, and is the first choice from then on" {
+	local image program=${AVIATOFS%/*}/aviatofs-agent
+	mount_down
+	mkdir "$T/bin"
+	cp "$AVIATOFS" "$program" "$T/bin"
+	# linux32 calls the machine i686 there; it still runs what it ran before.
+	cp "$program" "$T/bin/aviatofs-agent-i686"
+	echo >>"$T/bin/aviatofs-agent-i686"
+	AVIATOFS=$T/bin/aviatofs
+	mount_up
+	mkdir -p "$S"
+	on() { # IMAGE PROGRAMS-SENT
+		forget_counts
+		mkdir "$S/$1$2"
+		put "$S/$1$2/config/image" "$1"
+		put "$S/$1$2/cmd" 'exit 4'
+		reads "$S/$1$2/wait" '4\n'
+		same agent "$(jq -r .path "$S/$1$2/info")"
+		counted WriteFile "$2"
+	}
+	on foreign 2
+	on foreign 1
+	on ordinary 2
+	on ordinary 1
+	kill -KILL "$(daemon_pid)"
+	eventually 20 fusermount3 -uz "$M"
+	forget_counts
+	mount_up
+	for image in foreign2 ordinary1; do
+		put "$S/$image/cmd" 'exit 5'
+		reads "$S/$image/wait" '5\n'
+		same agent "$(jq -r .path "$S/$image/info")"
+	done
+	counted WriteFile 0
+}
+
 @test "with an agent, info says so" {
 	inside : >/dev/null
 	info_is path agent

@@ -7,31 +7,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define AGENT_MAX (16u << 20)
+#define AGENT	    "aviatofs-agent"
+#define AGENT_MAX   (16u << 20)
+#define MACHINE_MAX 32
 
-static int open_agent(const char *path)
+static int open_agent(const char *name)
 {
-	char beside[PATH_MAX];
-	ssize_t n;
-	int fd;
+	char path[PATH_MAX + NAME_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+	int fd = -1;
 
-	if (path)
-		return open(path, O_RDONLY | O_CLOEXEC);
-	n = readlink("/proc/self/exe", beside, sizeof beside - 32);
-	if (n > 0) {
-		beside[n] = '\0';
-		strcpy(strrchr(beside, '/') + 1, "aviatofs-agent");
-		fd = open(beside, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0)
-			return fd;
+	if (n > 0 && n < PATH_MAX) {
+		path[n] = '\0';
+		strcpy(strrchr(path, '/') + 1, name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
-	return open(LIBEXECDIR "/aviatofs-agent", O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		snprintf(path, sizeof path, LIBEXECDIR "/%s", name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	return fd;
 }
 
 static int read_all(int fd, struct buf *ret)
@@ -51,11 +53,8 @@ static int read_all(int fd, struct buf *ret)
 static int encode(const struct buf *bytes, struct agent_file *ret)
 {
 	unsigned char digest[32];
-	struct utsname name;
 	unsigned len = 0;
 
-	uname(&name);
-	snprintf(ret->machine, sizeof ret->machine, "%.64s", name.machine);
 	ret->size = bytes->len;
 	ret->content = malloc(BASE64_ENCODED(bytes->len) + 1);
 	if (!ret->content || !EVP_Digest(bytes->data, bytes->len, digest, &len, EVP_sha256(), NULL))
@@ -67,30 +66,68 @@ static int encode(const struct buf *bytes, struct agent_file *ret)
 	return 0;
 }
 
-int agent_file_load(const char *path, struct agent_file *ret, struct error *err)
+/* A sandbox may say anything; what it says becomes part of a path. */
+static bool is_machine(const char *word)
 {
-	int fd = open_agent(path), rc;
-	struct buf bytes;
+	size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
-	*ret = (struct agent_file){0};
-	if (fd < 0)
-		return error_set(err, ENOENT, "AGENT_MISSING",
-				 "aviatofs-agent is neither beside this program nor in %s: make install",
-				 LIBEXECDIR);
+	return len && len <= MACHINE_MAX && !word[len];
+}
+
+static struct agent_file *load(int fd, const char *machine)
+{
+	struct agent_file *f = calloc(1, sizeof *f);
+	struct buf bytes;
+	int rc;
+
+	if (!f)
+		return NULL;
+	snprintf(f->machine, sizeof f->machine, "%.64s", machine);
 	buf_init(&bytes, AGENT_MAX);
 	rc = read_all(fd, &bytes);
-	close(fd);
-	if (!rc)
-		rc = encode(&bytes, ret);
+	rc = rc ? rc : encode(&bytes, f);
 	buf_free(&bytes);
 	if (!rc)
-		return 0;
-	agent_file_free(ret);
-	return error_errno(err, -rc, "AGENT_MISSING", "the agent cannot be loaded");
+		return f;
+	agent_file_free(f);
+	errno = -rc;
+	return NULL;
+}
+
+struct agent_file *agent_file_load(const char *machine, struct error *err)
+{
+	char name[sizeof AGENT "-" + MACHINE_MAX] = AGENT;
+	struct utsname here;
+	struct agent_file *f;
+	int fd;
+
+	uname(&here);
+	if (machine && !is_machine(machine)) {
+		error_set(err, ENOENT, "AGENT_MISSING", "there is no such type of machine");
+		return NULL;
+	}
+	if (machine && strcmp(machine, here.machine))
+		snprintf(name, sizeof name, AGENT "-%s", machine);
+	fd = open_agent(name);
+	if (fd < 0) {
+		error_set(err, ENOENT, "AGENT_MISSING", "%s is neither beside this program nor in %s", name,
+			  LIBEXECDIR);
+		return NULL;
+	}
+	f = load(fd, machine ? machine : here.machine);
+	if (!f)
+		error_errno(err, errno, "AGENT_MISSING", "the agent cannot be loaded");
+	close(fd);
+	return f;
 }
 
 void agent_file_free(struct agent_file *f)
 {
-	free(f->content);
-	f->content = NULL;
+	while (f) {
+		struct agent_file *next = f->next;
+
+		free(f->content);
+		free(f);
+		f = next;
+	}
 }

@@ -30,7 +30,7 @@
 
 /* $1 program $2 its SHA-256 $3 its size $4 the machine it is for $5 directory $6 owner $7 seconds $8 more */
 static const char script[] =
-    "[ \"$(uname -m)\" = \"$4\" ] || exit 64\n"
+    "m=$(uname -m); [ \"$m\" = \"$4\" ] || { echo \"$m\" >&2; exit 64; }\n"
     "if [ ! -x \"$1\" ]; then\n"
     "[ -f \"$1.new\" ] || exit 65\n"
     "if command -v sha256sum >/dev/null 2>&1; then s=$(sha256sum <\"$1.new\"); [ \"${s%% *}\" = \"$2\" ]\n"
@@ -77,9 +77,9 @@ static void unref(struct agent_pipe *p)
 	free(p);
 }
 
-void agent_pipe_program(const struct aviato *a, char *ret, size_t size)
+void agent_pipe_program(const struct agent_file *agent, char *ret, size_t size)
 {
-	snprintf(ret, size, AGENT_PROGRAM "-%.16s", a->agent.sha256);
+	snprintf(ret, size, AGENT_PROGRAM "-%.16s", agent->sha256);
 }
 
 /* --- Out --- */
@@ -356,25 +356,17 @@ static void too_late(void *arg)
 	fail_to_reach(p, &status);
 }
 
-static char *first_message(const struct aviato *a, const char *sandbox_id, bool steal)
+static char *first_message(const struct aviato *a, const struct agent_file *agent, const char *sandbox_id,
+			   bool steal)
 {
 	cJSON *message = cJSON_CreateObject(), *init = cJSON_AddObjectToObject(message, "init");
 	char program[64], size[24], orphan[24], *text;
-	const char *const words[] = {"/bin/sh",
-				     "-c",
-				     script,
-				     "aviatofs",
-				     program,
-				     a->agent.sha256,
-				     size,
-				     a->agent.machine,
-				     AGENT_DIRECTORY,
-				     a->owner,
-				     orphan,
-				     steal ? "--steal" : ""};
+	const char *const words[] = {"/bin/sh",	      "-c",	     script, "aviatofs",
+				     program,	      agent->sha256, size,   agent->machine,
+				     AGENT_DIRECTORY, a->owner,	     orphan, steal ? "--steal" : ""};
 
-	agent_pipe_program(a, program, sizeof program);
-	snprintf(size, sizeof size, "%zu", a->agent.size);
+	agent_pipe_program(agent, program, sizeof program);
+	snprintf(size, sizeof size, "%zu", agent->size);
 	snprintf(orphan, sizeof orphan, "%llu", (unsigned long long)a->orphan_timeout_s);
 	cJSON_AddStringToObject(init, "sandboxId", sandbox_id);
 	cJSON_AddItemToObject(init, "command", cJSON_CreateStringArray(words, sizeof words / sizeof *words));
@@ -383,13 +375,13 @@ static char *first_message(const struct aviato *a, const char *sandbox_id, bool 
 	return text;
 }
 
-struct agent_pipe *agent_pipe_open(struct aviato *a, const char *sandbox_id, bool steal,
-				   const struct agent_pipe_events *events, void *owner)
+struct agent_pipe *agent_pipe_open(struct aviato *a, const struct agent_file *agent, const char *sandbox_id,
+				   bool steal, const struct agent_pipe_events *events, void *owner)
 {
 	static const struct pipe_ops ops = {pipe_send, pipe_close};
 	static const struct call_events call_events = {on_message, on_writable, on_ended};
 	struct agent_pipe *p = calloc(1, sizeof *p);
-	char *text = first_message(a, sandbox_id, steal), method[96];
+	char *text = first_message(a, agent, sandbox_id, steal), method[96];
 
 	if (!p || !text) {
 		free(p);

@@ -8,12 +8,13 @@
 #include <stdbool.h>
 
 struct aviato;
+struct agent_file;
 struct agent_pipe;
 
 /* How reaching it went wrong. */
 enum reach_failure {
 	REACH_MISSING,	/* the program has to be sent first */
-	REACH_MACHINE,	/* there is none for that machine */
+	REACH_MACHINE,	/* it is for another machine than what is said */
 	REACH_UNUSABLE, /* it cannot be run there */
 	REACH_IN_USE,	/* another mount is connected */
 	REACH_CALL,	/* the call itself failed: see its status */
@@ -32,11 +33,11 @@ struct agent_pipe_events {
 /*
  * Begins; loop thread. `steal`: even from another mount. NULL: out of memory.
  */
-struct agent_pipe *agent_pipe_open(struct aviato *a, const char *sandbox_id, bool steal,
-				   const struct agent_pipe_events *events, void *owner);
+struct agent_pipe *agent_pipe_open(struct aviato *a, const struct agent_file *agent, const char *sandbox_id,
+				   bool steal, const struct agent_pipe_events *events, void *owner);
 /* Before it was reached: gives up. Afterwards: the owner hears no more of it, and core closes it. Loop
  * thread. */
 void agent_pipe_abandon(struct agent_pipe *p);
 struct pipe *agent_pipe_as_pipe(struct agent_pipe *p);
 /* Where the program is put, as the sandbox sees it. */
-void agent_pipe_program(const struct aviato *a, char *ret, size_t size);
+void agent_pipe_program(const struct agent_file *agent, char *ret, size_t size);

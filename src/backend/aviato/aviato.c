@@ -152,7 +152,7 @@ static void aviato_describe(struct backend *b, struct sandbox *s, cJSON *info)
 static void free_all(struct aviato *a)
 {
 	credentials_free(&a->credentials);
-	agent_file_free(&a->agent);
+	agent_file_free(a->agents);
 	free(a->roster);
 	free(a->catalogs);
 	pthread_mutex_destroy(&a->lock);
@@ -277,9 +277,8 @@ int aviato_open(const struct aviato_options *o, struct backend **ret, struct err
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->changed, NULL);
 	make_owner(a->owner);
-	rc = agent_file_load(NULL, &a->agent, err);
-	if (!rc)
-		rc = open_endpoint(a, o, err);
+	a->agents = a->usual = agent_file_load(NULL, err);
+	rc = a->agents ? open_endpoint(a, o, err) : -err->code;
 	if (rc) {
 		free_all(a);
 		return rc;

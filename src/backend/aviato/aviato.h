@@ -47,8 +47,9 @@ struct aviato {
 	struct endpoint *endpoint;
 	struct endpoint *templates; /* of their service; mostly the same */
 	struct credentials credentials;
-	struct agent_file agent;
-	char owner[33]; /* of this mount: the agents know it by that */
+	struct agent_file *agents; /* those that are loaded, that of this machine first */
+	struct agent_file *usual;  /* what the last sandbox took: the next is taken to be like it */
+	char owner[33];		   /* of this mount: the agents know it by that */
 	uint64_t orphan_timeout_s;
 	bool keep, no_agent;
 	struct breaker breaker;

@@ -95,13 +95,13 @@ static void send_program(struct remote *i)
 	cJSON *body = cJSON_CreateObject();
 	char program[64], path[72];
 
-	agent_pipe_program(i->aviato, program, sizeof program);
+	agent_pipe_program(i->agent, program, sizeof program);
 	snprintf(path, sizeof path, "%s.new", program);
 	i->phase = PHASE_SENDING;
 	i->sent++;
 	cJSON_AddStringToObject(body, "sandboxId", i->id);
 	cJSON_AddStringToObject(body, "path", path);
-	cJSON_AddItemToObject(body, "content", cJSON_CreateStringReference(i->aviato->agent.content));
+	cJSON_AddItemToObject(body, "content", cJSON_CreateStringReference(i->agent->content));
 	request_start(&i->request, i->aviato, "WriteFile", body, SEND_MS, SEND_BUDGET_MS, sent, i);
 }
 
@@ -119,6 +119,7 @@ static void reached(void *owner, struct agent_pipe *p)
 	i->wants.start = false;
 	i->was_reached = true;
 	i->reach_until = 0;
+	i->aviato->usual = i->agent;
 	core_lock();
 	sandbox_connected(i->sandbox, agent_pipe_as_pipe(p), -1);
 	core_unlock();
@@ -136,6 +137,43 @@ static void call_failed(struct remote *i, const struct rpc_status *status)
 		failure_set_start(&why, status, "reach the agent");
 		give_up_for(i, &why);
 	}
+}
+
+static struct agent_file *agent_for(struct aviato *a, const char *machine)
+{
+	struct agent_file **at = &a->agents;
+	struct error err;
+
+	while (*at && strcmp((*at)->machine, machine))
+		at = &(*at)->next;
+	if (!*at)
+		*at = agent_file_load(machine, &err);
+	return *at;
+}
+
+/* `machine`: what it says that it is; not twice, as it may say anything. */
+static void other_machine(struct remote *i, char *machine)
+{
+	bool is_new = i->sent;
+	struct agent_file *agent;
+	char text[120];
+
+	machine[strcspn(machine, " ")] = '\0';
+	agent = i->switched ? NULL : agent_for(i->aviato, machine);
+	if (!agent) {
+		snprintf(text, sizeof text,
+			 "the sandbox is of another machine type, for which there is no agent: %.32s",
+			 machine);
+		cannot_be_put(i, ENOEXEC, text);
+		return;
+	}
+	i->agent = agent;
+	i->switched = true;
+	i->sent = 0;
+	if (is_new) /* and so has none */
+		send_program(i);
+	else
+		open_pipe(i);
 }
 
 static void failed(void *owner, enum reach_failure how, const struct rpc_status *status, const char *said)
@@ -156,7 +194,7 @@ static void failed(void *owner, enum reach_failure how, const struct rpc_status 
 			cannot_be_put(i, EIO, "it arrives damaged");
 		break;
 	case REACH_MACHINE:
-		cannot_be_put(i, ENOEXEC, "the sandbox is of another machine type");
+		other_machine(i, text);
 		break;
 	case REACH_IN_USE:
 		give_up(i, EBUSY, "OTHER_MOUNT", "another mount is connected to it");
@@ -180,7 +218,7 @@ static void open_pipe(struct remote *i)
 	static const struct agent_pipe_events events = {reached, failed, lost};
 
 	i->phase = PHASE_REACHING;
-	i->pipe = agent_pipe_open(i->aviato, i->id, false, &events, i);
+	i->pipe = agent_pipe_open(i->aviato, i->agent, i->id, false, &events, i);
 	if (!i->pipe)
 		give_up(i, ENOMEM, "NO_MEMORY", "out of memory");
 }
@@ -189,6 +227,9 @@ void remote_reach(struct remote *i)
 {
 	bool fresh = i->phase == PHASE_STARTING && !i->sent;
 
+	i->switched = false;
+	if (!i->agent)
+		i->agent = i->aviato->usual;
 	if (!i->reach_until || i->paused)
 		i->reach_until = request_clock_ms() + REACH_FOR_MS;
 	i->retry_ms = PAUSE_MIN_MS;

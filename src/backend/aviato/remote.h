@@ -50,14 +50,16 @@ struct remote {
 	unsigned exit_code_polls;  /* left, for a code that comes late */
 	bool completed;		   /* it has, and only the code is asked for */
 	unsigned claims;	   /* how often to look yet whether another mount uses it */
-	unsigned sent;		   /* how often the program was sent */
-	unsigned stop_pause_ms;	   /* before the next DeleteSandbox, after one that failed */
-	uint64_t grace_until;	   /* of PHASE_LEAVING, ms */
-	uint64_t reach_until;	   /* when to give up reaching the agent, ms */
+	struct agent_file *agent; /* the one for its machine, as far as is known; NULL: not yet reached for */
+	unsigned sent;		  /* how often the program was sent */
+	unsigned stop_pause_ms;	  /* before the next DeleteSandbox, after one that failed */
+	uint64_t grace_until;	  /* of PHASE_LEAVING, ms */
+	uint64_t reach_until;	  /* when to give up reaching the agent, ms */
 	unsigned retry_ms;
 	unsigned posted;  /* calls of remote_post_step() that have not come; core lock */
 	bool dead;	  /* to be freed with the last of them */
 	bool was_reached; /* core has had a pipe: it asks for another when that breaks */
+	bool switched;	  /* to the agent for another machine, on this way to it */
 	bool is_search;	  /* found by a search: core hears of it when its agent was reached */
 	bool by_api;	  /* there can be no agent in it */
 	bool paused;	  /* as the service last said */
