@@ -76,7 +76,11 @@ mount_down() {
 	if mounted; then
 		timeout 20 fusermount3 -u "$M" || {
 			echo "cannot unmount $M; still used by:"
-			find /proc/[0-9]*/fd /proc/[0-9]*/cwd -lname "$M*" -printf '%p -> %l\n' 2>/dev/null
+			find /proc/[0-9]*/fd /proc/[0-9]*/cwd -lname "$M*" -printf '%p -> %l\n' 2>/dev/null |
+				while read -r at; do
+					pid=${at#/proc/}
+					echo "$at ($(tr '\0' ' ' <"/proc/${pid%%/*}/cmdline" | cut -c 1-200))"
+				done
 			return 1
 		}
 	fi

@@ -77,15 +77,27 @@ static int say_shutdown(int socket)
 	return rc;
 }
 
-/* Who listens at the other end, as a pidfd; or -1. It is not read from: data may come unasked. */
-static int peer_process(int socket)
+/*
+ * Who answers at the other end, as a pidfd, or -1. Not whom SO_PEERCRED names: that is who began to listen,
+ * which was the daemon.
+ */
+static int answering_process(int socket)
 {
-	struct ucred peer;
-	socklen_t size = sizeof peer;
+	char byte, control[CMSG_SPACE(sizeof(struct ucred))];
+	struct iovec words = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr m = {
+	    .msg_iov = &words, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	struct pollfd answer = {.fd = socket, .events = POLLIN};
+	struct cmsghdr *c;
+	struct ucred who;
 
-	return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) || peer.pid <= 0
-		   ? -1
-		   : pidfd_open(peer.pid, 0);
+	if (poll(&answer, 1, LAST_MS) <= 0 || recvmsg(socket, &m, MSG_DONTWAIT) <= 0)
+		return -1;
+	c = CMSG_FIRSTHDR(&m);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS)
+		return -1;
+	memcpy(&who, CMSG_DATA(c), sizeof who);
+	return pidfd_open(who.pid, 0);
 }
 
 /*
@@ -94,13 +106,16 @@ static int peer_process(int socket)
  */
 static bool end_unrecorded(struct instance *i)
 {
-	int socket = instance_connect(&i->home);
-	struct pollfd end = {.fd = socket < 0 ? -1 : peer_process(socket), .events = POLLIN};
+	int socket = instance_connect(&i->home), on = 1;
+	struct pollfd end = {.fd = -1, .events = POLLIN};
 
-	if (end.fd >= 0 && say_shutdown(socket) == 0)
+	if (socket >= 0 && !setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) &&
+	    !say_shutdown(socket))
+		end.fd = answering_process(socket);
+	if (end.fd >= 0) {
 		poll(&end, 1, LAST_MS);
-	if (end.fd >= 0)
 		close(end.fd);
+	}
 	if (socket >= 0)
 		close(socket);
 	return !spool_in_use(i->spool);
