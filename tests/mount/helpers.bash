@@ -74,7 +74,9 @@ mount_down() {
 	local pid
 	pid=$(daemon_pid) || true
 	if mounted; then
-		timeout 20 fusermount3 -u "$M" || {
+		# Whatever walks through /tmp may be in there for a moment.
+		eventually 10 eval 'timeout 20 fusermount3 -u "$M" 2>"$T/unmount"' || {
+			cat "$T/unmount"
 			echo "cannot unmount $M; still used by:"
 			find /proc/[0-9]*/fd /proc/[0-9]*/cwd -lname "$M*" -printf '%p -> %l\n' 2>/dev/null |
 				while read -r at; do
@@ -84,7 +86,7 @@ mount_down() {
 			return 1
 		}
 	fi
-	[ -z "$pid" ] || eventually 30 gone "$pid" || {
+	[ -z "$pid" ] || eventually 60 gone "$pid" || {
 		echo "the daemon $pid did not end after the unmount"
 		return 1
 	}
