@@ -29,8 +29,13 @@ $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_LOCAL)): $(BUILD)/unit/%: tests
 
 include $(wildcard tests/graft/build.mk)
 
+# The programs of an image that has no shell.
+$(BUILD)/bare: tests/gateway/bare.c
+	@mkdir -p $(@D)
+	$(AGENT_CC) $(AGENT_CPPFLAGS) -std=gnu17 -Os $(WARNINGS) $(if $(WERROR),-Werror) -static -s -o $@ $<
+
 # All that the suites run.
-tests: $(UNIT_BINS) $(BUILD)/mount_tree
+tests: $(UNIT_BINS) $(BUILD)/mount_tree $(BUILD)/bare
 
 # Fuzzers bring their own objects: clang's, with coverage and address sanitizer.
 FUZZ_CC     ?= clang

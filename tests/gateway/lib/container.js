@@ -4,7 +4,7 @@ import path from "node:path";
 import fs from "node:fs";
 import { once } from "node:events";
 import { reader, writer } from "./pipe.js";
-import { makeRoot, PATH, rootArguments } from "./root.js";
+import { BARE, makeBareRoot, makeRoot, PATH, rootArguments } from "./root.js";
 import { makeDirectory, spawnAsOwner } from "./user.js";
 
 // As containers have them.
@@ -44,7 +44,8 @@ export class Container {
 	#entered = new Set(); // pids of the nsenter of each process
 
 	// {id, command, args, environment, workingDirectory, volumes: [{directory, mountPath, readOnly}], readOnlyRoot,
-	// foreign: uname tells of another machine, noexec: no program of /tmp can be run}
+	// foreign: uname tells of another machine, noexec: no program of /tmp can be run,
+	// bare: its root has no programs but copies of those in the directory `programs`}
 	constructor(directory, pipes, options) {
 		this.#directory = directory;
 		this.#pipes = pipes;
@@ -58,6 +59,8 @@ export class Container {
 		makeDirectory(this.#directory);
 		makeRoot(path.join(this.#directory, "root"), this.#options.id);
 		this.#makeMountPoints();
+		if (this.#options.bare)
+			makeBareRoot(path.join(this.#directory, "root"), this.#options.programs);
 		const [stdout, stderr, info, mounted, gate] = await this.#makePipes(5);
 		const child = spawnAsOwner("bwrap", this.#arguments(), {
 			stdio: ["ignore", stdout.write, stderr.write, info.write, mounted.write, gate.read], env: {}, detached: true, cwd: "/",
@@ -112,7 +115,7 @@ export class Container {
 		const { id, command, args, workingDirectory, volumes, readOnlyRoot } = this.#options;
 		const words = ["--unshare-user", "--uid", "0", "--gid", "0", "--unshare-pid", "--unshare-net", "--unshare-ipc",
 			"--unshare-uts", "--unshare-cgroup-try", "--hostname", id, "--as-pid-1", "--new-session", "--die-with-parent",
-			"--info-fd", "3", ...rootArguments(path.join(this.#directory, "root"))];
+			"--info-fd", "3", ...rootArguments(path.join(this.#directory, "root"), this.bare)];
 		if (this.#options.noexec)
 			words.push("--bind", path.join(this.#directory, "root", "tmp"), "/tmp");
 		for (const { directory, mountPath, readOnly } of volumes)
@@ -121,11 +124,20 @@ export class Container {
 			words.push("--remount-ro", "/");
 		words.push("--cap-drop", "ALL", ...capabilities.flatMap((name) => ["--cap-add", `CAP_${name.toUpperCase()}`]), "--clearenv",
 			...Object.entries(this.environment).flatMap(([name, value]) => ["--setenv", name, value]));
-		return [...words, "--chdir", workingDirectory || "/", "--", ...this.#machine(), "/bin/sh", "-c", GATE, "sh", command, ...args];
+		return [...words, "--chdir", workingDirectory || "/", "--", ...this.#machine(), "/bin/sh", "-c", GATE, "sh", ...this.#entrance(), command, ...args];
 	}
 
 	#machine() {
 		return this.#options.foreign ? ["/usr/bin/linux32"] : [];
+	}
+
+	// What we run for the sandbox is outside of a bare root, and what runs in it goes in from there.
+	get bare() {
+		return this.#options.bare;
+	}
+
+	#entrance() {
+		return this.bare ? ["/usr/sbin/chroot", BARE] : [];
 	}
 
 	// Signals the main process: as from outside, so that without a handler only KILL ends it.
@@ -137,7 +149,7 @@ export class Container {
 	// Stops all that runs in it, or lets it go on.
 	async freeze(frozen) {
 		const name = frozen ? "STOP" : "CONT";
-		const child = await this.run(["/bin/sh", "-c", `kill -s ${name} -- -1`]); // but the main process
+		const child = await this.run(["/bin/sh", "-c", `kill -s ${name} -- -1`], { ours: true }); // but the main process
 		child.stdout.resume();
 		child.stderr.resume();
 		await child.exit;
@@ -146,9 +158,11 @@ export class Container {
 			this.#entered.forEach((pid) => kill(pid, "SIGCONT"));
 	}
 
-	// Runs ARGV inside. {environment, stdin: true for a pipe, tty: {width, height}} -> {stdin, stdout, stderr, exit, resize(), kill()}
-	async run(argv, { environment = {}, stdin = false, tty } = {}) {
-		const words = tty ? ["python3", "-c", pty, String(tty.width || 80), String(tty.height || 24), ...argv] : argv;
+	// Runs ARGV inside. {environment, stdin: true for a pipe, tty: {width, height}, ours: a program of this machine's}
+	// -> {stdin, stdout, stderr, exit, resize(), kill()}
+	async run(argv, { environment = {}, stdin = false, tty, ours = false } = {}) {
+		const command = ours ? argv : [...this.#entrance(), ...argv];
+		const words = tty ? ["python3", "-c", pty, String(tty.width || 80), String(tty.height || 24), ...command] : command;
 		const env = Object.entries({ ...this.environment, ...(tty && { TERM: "xterm" }), ...environment });
 		const [output, errors, input, sizes] = await this.#makePipes(tty ? 4 : stdin ? 3 : 2);
 		const theirs = [input ? input.read : "ignore", output.write, errors.write, ...(sizes ? [sizes.read] : [])];

@@ -1,7 +1,9 @@
 // ReadFile and WriteFile: done by programs in the sandbox, so that its links, mounts and permissions count.
 
+import fs from "node:fs";
 import { collect } from "./container.js";
 import { error, invalid, refusal } from "./errors.js";
+import { BARE } from "./root.js";
 
 const NOT_FOUND = 2, IS_DIRECTORY = 3, DENIED = 4, TOO_LARGE = 5;
 // Prints the size on stderr where it is over the limit.
@@ -17,10 +19,18 @@ directory=\${1%/*}
 if [ -e "$1" ]; then [ -w "$1" ] || exit ${DENIED}; else [ -w "\${directory:-/}" ] || exit ${DENIED}; fi
 exec cat >"$1"`;
 
+const MAKE_PARENTS = 'mkdir -p -- "${1%/*}/"';
+
 const reasons = { [NOT_FOUND]: "FILE_NOT_FOUND", [IS_DIRECTORY]: "FILE_IS_DIRECTORY", [DENIED]: "FILE_PERMISSION_DENIED" };
 
+// The same where the sandbox has no programs for it: ours, which goes in by chroot.
+const BARE_FILES = fs.readFileSync(new URL("files.py", import.meta.url), "utf8");
+const bareOperations = new Map([[READ, "read"], [WRITE, "write"], [MAKE_PARENTS, "make parents"]]);
+
 async function shell(container, script, args, input) {
-	const child = await container.run(["/bin/sh", "-c", script, "sh", ...args], { stdin: input !== undefined });
+	const words = container.bare ? ["/usr/bin/python3", "-ISc", BARE_FILES, BARE, bareOperations.get(script), ...args]
+		: ["/bin/sh", "-c", script, "sh", ...args];
+	const child = await container.run(words, { stdin: input !== undefined, ours: true });
 	child.stdin?.end(Buffer.from(input));
 	const [stdout, stderr, code] = await Promise.all([collect(child.stdout), collect(child.stderr), child.exit]);
 	return { stdout, stderr: stderr.toString().trim(), code };
@@ -42,7 +52,7 @@ export async function write(container, path, content) {
 }
 
 export async function makeParents(container, path) {
-	const { code, stderr } = await shell(container, 'mkdir -p -- "${1%/*}/"', [path]);
+	const { code, stderr } = await shell(container, MAKE_PARENTS, [path]);
 	if (code)
 		throw error({ code: "internal", message: stderr });
 }

@@ -26,6 +26,23 @@ function link(root, name, target) {
 	own(at);
 }
 
+// What a sandbox of the image distroless has for its root: a directory in the one that is made for all.
+export const BARE = "/image";
+const bareDirectories = ["", "bin", "etc", "proc", "dev", "tmp", "workspace"];
+
+// Makes that, with the programs of a directory in it and nothing else.
+export function makeBareRoot(root, programs) {
+	for (const name of bareDirectories)
+		makeDirectory(path.join(root, BARE, name));
+	fs.chmodSync(path.join(root, BARE, "tmp"), 0o1777);
+	for (const name of programs ? fs.readdirSync(programs) : []) {
+		const to = path.join(root, BARE, "bin", name);
+		fs.copyFileSync(path.join(programs, name), to);
+		fs.chmodSync(to, 0o755);
+		own(to);
+	}
+}
+
 // Makes it, for its hostname.
 export function makeRoot(root, hostname) {
 	makeDirectory(root);
@@ -45,7 +62,7 @@ export function makeRoot(root, hostname) {
 }
 
 // The words that give bwrap this root.
-export function rootArguments(root) {
+export function rootArguments(root, bare) {
 	const words = ["--bind", root, "/", "--ro-bind", "/usr", "/usr"];
 	for (const name of links)
 		if (fs.lstatSync(`/${name}`, { throwIfNoEntry: false })?.isDirectory())
@@ -54,5 +71,7 @@ export function rootArguments(root) {
 		words.push("--ro-bind-try", name, name);
 	if (!process.execPath.startsWith("/usr/"))
 		words.push("--ro-bind", process.execPath, "/opt/image/bin/node");
-	return [...words, "--proc", "/proc", "--dev", "/dev"];
+	for (const place of bare ? ["", BARE] : [""])
+		words.push("--proc", `${place}/proc`, "--dev", `${place}/dev`);
+	return words;
 }

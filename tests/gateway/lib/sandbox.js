@@ -106,6 +106,7 @@ export class Sandbox {
 			environment: { ...this.primary.environmentVariables, ...this.#secrets() },
 			readOnlyRoot: this.primary.securityContext?.readOnlyRootFilesystem ?? false,
 			foreign: this.#isImage("foreign"), noexec: this.#isImage("noexec"),
+			bare: this.#isImage("distroless"), programs: settings.programs,
 		});
 		await container.start();
 		this.#container = container;

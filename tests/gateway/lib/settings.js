@@ -23,6 +23,7 @@ const defaults = {
 	snapshotFails: "", // it becomes FAILED, with this reason
 	snapshotsSupported: true,
 	alwaysEmitImplicit: false, // answers hold fields that have their default value too
+	programs: "", // a directory of static programs: all that an image called distroless has, in /bin
 	secrets: { wandb: {} }, // the secret stores and what is in them: {store: {name: value}}
 };
 
