@@ -50,7 +50,7 @@ enum file_op {
 	FILE_OPENDIR,	 /* [handle fresh_file] -> attr */
 	FILE_READ,	 /* [handle offset length] -> rest: the bytes; fewer than asked: the end for now */
 	FILE_WRITE,	 /* [handle offset bits rest]; FILE_OPEN_APPEND -> attr value: offset behind it */
-	FILE_FSYNC,	 /* [handle bits]; 1: data only -> nothing */
+	FILE_FSYNC,	 /* [handle bits]; 1: data only; or FILE_FSYNC_CLOSE -> nothing */
 	FILE_FALLOCATE,	 /* [handle offset length bits]; `bits` as for fallocate(2) -> attr */
 	FILE_LSEEK,	 /* [handle offset bits]; FILE_SEEK_* -> value: the offset */
 	FILE_COPY_RANGE, /* [handle offset other other_offset length]; from, to -> attr (to's) value: bytes */
@@ -97,6 +97,9 @@ int file_open_flags(uint32_t bits);
 #define FILE_SET_MTIME	   32u
 #define FILE_SET_ATIME_NOW 64u
 #define FILE_SET_MTIME_NOW 128u
+
+/* FSYNC: a descriptor is closed; only who stands in for an agent may have held something back. */
+#define FILE_FSYNC_CLOSE 2u
 
 /* LSEEK */
 #define FILE_SEEK_DATA 0u

@@ -161,6 +161,20 @@ static void a_slow_fsync_holds_nothing_up(void **state)
 	end(&d);
 }
 
+/* What is written is in the file already. */
+static void a_close_syncs_nothing(void **state)
+{
+	struct file_request q = sync_file;
+	struct daemon d;
+
+	(void)state;
+	begin(&d);
+	q.bits = FILE_FSYNC_CLOSE;
+	ask(&d, 10, q);
+	assert_int_equal(reply(&d, 10, FILE_FSYNC, NULL), 0);
+	end(&d);
+}
+
 static void more_of_them_than_threads(void **state)
 {
 	struct daemon d;
@@ -454,6 +468,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_slow_fsync_holds_nothing_up),
+	    cmocka_unit_test(a_close_syncs_nothing),
 	    cmocka_unit_test(more_of_them_than_threads),
 	    cmocka_unit_test(asked_again_over_the_next_connection),
 	    cmocka_unit_test(of_another_life_nothing_is_left),

@@ -293,6 +293,33 @@ static void one_that_another_directory_stands_for_is_stale(void **state)
 	assert_int_not_equal(looks_up(FUSE_ROOT_ID, "d", 0), dir);
 }
 
+static int closes(uint64_t ino, uint64_t handle)
+{
+	kernel_asks(FUSE_FLUSH, ino, &(struct fuse_flush_in){.fh = handle}, sizeof(struct fuse_flush_in),
+		    NULL, NULL, 0);
+	return far_fake.error;
+}
+
+static void what_may_be_held_back_of_it_is_asked_for_when_it_is_closed(void **state)
+{
+	struct stat st = a_file(2, S_IFREG | 0644, 4);
+	uint64_t ino = look_up("f", st), handle = open_file(ino, O_RDWR, &(struct file_reply){.attr = st});
+
+	(void)state;
+	assert_int_equal(closes(ino, handle), 0); /* nothing was written */
+	nothing_was_asked_yet();
+	write_some(ino, handle, "text", 4);
+	wait_for(FILE_WRITE);
+	answer(&(struct file_reply){.attr = st, .value = 4}, 0);
+	assert_int_equal(far_fake.error, 0);
+	closes(ino, handle);
+	wait_for(FILE_FSYNC);
+	assert_int_equal(asked.bits, FILE_FSYNC_CLOSE);
+	answer(&(struct file_reply){.error = ENOSPC}, 0);
+	assert_int_equal(far_fake.error, -ENOSPC);
+	release(ino, handle);
+}
+
 #define UNWATCHED(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -306,6 +333,7 @@ int main(void)
 	    UNWATCHED(an_answer_that_tells_of_no_file_makes_nothing_old),
 	    UNWATCHED(what_many_look_at_is_listed_again),
 	    UNWATCHED(one_that_another_directory_stands_for_is_stale),
+	    UNWATCHED(what_may_be_held_back_of_it_is_asked_for_when_it_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,6 +230,8 @@ int act_fsync(struct file_work *w)
 {
 	if (!w->handle->data)
 		return -EBADF;
+	if (w->q->bits & FILE_FSYNC_CLOSE)
+		return 0;
 	return (w->q->bits & 1 ? fdatasync(w->handle->fd) : fsync(w->handle->fd)) ? -errno : 0;
 }
 

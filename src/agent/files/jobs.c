@@ -208,6 +208,8 @@ static struct known_file *takes_long(struct files *files, const struct file_requ
 		return NULL;
 	switch (q->op) {
 	case FILE_FSYNC:
+		is = h->data && !(q->bits & FILE_FSYNC_CLOSE);
+		break;
 	case FILE_FALLOCATE:
 		is = h->data;
 		break;

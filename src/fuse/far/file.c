@@ -42,7 +42,7 @@ static void free_if_done(struct far_file *f)
 	far_release_handle(far, f->handle);
 	/* The agent hears that it was closed after being written to, and we of it: it is asked for in time.
 	 */
-	if (f->changed && n->node && n->place && n->place->has_handle && !far->ended)
+	if (f->changed && !f->live && n->node && n->place && n->place->has_handle && !far->ended)
 		far_look_aside(n->place, n->name, 0);
 	list_remove(&f->link);
 	/* Found again by its name when it is needed. */
@@ -323,6 +323,34 @@ void far_release(fuse_req_t req, struct fuse_file_info *fi)
 	fuse_reply_err(req, 0);
 }
 
+static int on_fsync(struct far_op *op, struct file_reply *reply)
+{
+	int error = far_take_error(op->node);
+
+	(void)reply;
+	far_op_finish(op, op->error ? op->error : error);
+	return 0;
+}
+
+static void sync_file(fuse_req_t req, struct far_file *f, uint32_t bits)
+{
+	struct file_request q = {.op = FILE_FSYNC, .bits = bits};
+	struct far_op *op = far_op_new(req, f->node);
+
+	if (!op)
+		return;
+	q.handle = f->handle;
+	far_op_hold(op, f);
+	op->answered = on_fsync;
+	far_op_call(op, &q);
+	core_unlock();
+}
+
+void far_fsync(fuse_req_t req, int datasync, struct fuse_file_info *fi)
+{
+	sync_file(req, far_file(fi), datasync ? 1 : 0);
+}
+
 static void flushed(struct far_op *op)
 {
 	struct far_node *n = op->node;
@@ -335,16 +363,22 @@ static void flushed(struct far_op *op)
 
 void far_flush(fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct far_node *n = far_file(fi)->node;
+	struct far_file *f = far_file(fi);
+	struct far_node *n = f->node;
 	struct far_op *op;
-	bool waits;
+	bool waits, asks;
 	int rc = 0;
 
 	core_lock();
 	waits = n->given != n->done;
-	if (!waits && far_file(fi)->writes)
+	asks = !waits && f->live && f->changed;
+	if (!waits && !asks && f->writes)
 		rc = far_take_error(n);
 	core_unlock();
+	if (asks) {
+		sync_file(req, f, FILE_FSYNC_CLOSE);
+		return;
+	}
 	if (!waits) {
 		fuse_reply_err(req, -rc);
 		return;
@@ -354,29 +388,5 @@ void far_flush(fuse_req_t req, struct fuse_file_info *fi)
 		return;
 	op->number = n->given;
 	flushed(op);
-	core_unlock();
-}
-
-static int on_fsync(struct far_op *op, struct file_reply *reply)
-{
-	int error = far_take_error(op->node);
-
-	(void)reply;
-	far_op_finish(op, op->error ? op->error : error);
-	return 0;
-}
-
-void far_fsync(fuse_req_t req, int datasync, struct fuse_file_info *fi)
-{
-	struct file_request q = {.op = FILE_FSYNC, .bits = datasync ? 1 : 0};
-	struct far_file *f = far_file(fi);
-	struct far_op *op = far_op_new(req, f->node);
-
-	if (!op)
-		return;
-	q.handle = f->handle;
-	far_op_hold(op, f);
-	op->answered = on_fsync;
-	far_op_call(op, &q);
 	core_unlock();
 }

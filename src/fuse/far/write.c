@@ -151,6 +151,7 @@ static void ask_write(struct far_op *op)
 				 .data_len = (uint32_t)op->size};
 
 	far_drop_data(op->node);
+	op->opened->changed = true;
 	op->answered = on_written;
 	far_op_call(op, &q);
 }

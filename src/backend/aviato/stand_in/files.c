@@ -1,6 +1,7 @@
 #include "backend/aviato/stand_in/files.h"
 
 #include "backend/aviato/delay.h"
+#include "backend/aviato/stand_in/whole.h"
 #include "base/log.h"
 #include "base/utf8.h"
 
@@ -38,7 +39,7 @@ void file_words_add_number(struct file_words *w, uint64_t number)
 
 /* --- Answers --- */
 
-static void work_free(struct file_work *w)
+void file_work_free(struct file_work *w)
 {
 	list_remove(&w->link);
 	buf_free(&w->rest);
@@ -83,13 +84,21 @@ static void answer(struct file_work *w, int error)
 		w->reply.error = (uint32_t)-error;
 		tell_reply(w);
 	}
-	work_free(w);
+	file_work_free(w);
 }
 
 static void answer_failed(struct file_work *w, int error)
 {
 	file_work_undo(w, error);
 	answer(w, error);
+}
+
+void file_work_answered(struct file_work *w, int error)
+{
+	if (error)
+		answer_failed(w, error);
+	else
+		answer(w, 0);
 }
 
 /* --- The helper --- */
@@ -121,16 +130,33 @@ static void hold_later(struct stand_in_files *files)
 	files->pause_ms = delay_doubled(files->pause_ms, HOLD_MAX_MS);
 }
 
+/* There is no shell, so nothing that it was given has been done. */
+static bool go_without(struct stand_in_files *files)
+{
+	files->whole = whole_open(files);
+	if (!files->whole)
+		return false;
+	log_info("sandbox %s has no shell: files are read and written whole", files->stand_in->sandbox_id);
+	files->helper = NULL;
+	files->running_count = 0;
+	list_splice(&files->running, &files->waiting);
+	while (!list_empty(&files->running))
+		whole_take(files->whole, first(&files->running));
+	return true;
+}
+
 /*
  * What only looks is asked again, once; what else was under way may have been done or not. One sentence,
  * however many they were.
  */
 static void lose(struct stand_in_files *files, const struct error *why)
 {
-	bool worth = why->code != EOPNOTSUPP && why->code != ETIMEDOUT;
+	bool worth = why->code != ETIMEDOUT;
 	unsigned failed = 0;
 	struct list again;
 
+	if (why->code == EOPNOTSUPP && go_without(files))
+		return;
 	list_init(&again);
 	files->helper = NULL;
 	files->held = false;
@@ -154,8 +180,7 @@ static void lose(struct stand_in_files *files, const struct error *why)
 	list_splice(&again, &files->waiting);
 	list_splice(&files->waiting, &again);
 	ask_waiting(files);
-	if (why->code != EOPNOTSUPP) /* there is no shell that could say so */
-		hold_later(files);
+	hold_later(files);
 }
 
 /* `reason`: as it was said. What an errno says all by itself, of a file that is not there, needs no sentence.
@@ -341,7 +366,11 @@ void stand_in_files_take(struct stand_in_files *files, const struct frame *f)
 	if (rc) {
 		log_warn("a request about files is lost: %s", strerror(-rc));
 		if (w)
-			work_free(w);
+			file_work_free(w);
+		return;
+	}
+	if (files->whole) {
+		whole_take(files->whole, w);
 		return;
 	}
 	list_append(&files->waiting, &w->link);
@@ -373,11 +402,12 @@ void stand_in_files_close(struct stand_in_files *files)
 		return;
 	if (files->helper)
 		helper_close(files->helper);
+	whole_close(files->whole);
 	delay_cancel(files->delay);
 	while (!list_empty(&files->waiting))
-		work_free(container_of(files->waiting.next, struct file_work, link));
+		file_work_free(container_of(files->waiting.next, struct file_work, link));
 	while (!list_empty(&files->running))
-		work_free(container_of(files->running.next, struct file_work, link));
+		file_work_free(container_of(files->running.next, struct file_work, link));
 	file_listings_drop_all(files);
 	handles_free(&files->handles);
 	free(files);

@@ -1,8 +1,8 @@
 /*
  * Files of a sandbox without an agent: the requests of channel/file_protocol.h,
  * worked one after another by a helper, which also says that this mount uses the
- * sandbox. Nothing is watched, and nothing kept: what is asked again is looked at
- * again. Loop thread only.
+ * sandbox; where there is no shell for it, see whole.h. Nothing is watched, and nothing kept: what is asked
+ * again is looked at again. Loop thread only.
  */
 #pragma once
 
@@ -47,12 +47,18 @@ struct stand_in_files {
 	    running; /* struct file_work; the helper has the latter, and answers in their order */
 	unsigned running_count;
 	struct helper *helper;
+	struct whole *whole;  /* instead of it, where there is no shell; or NULL */
 	struct delay *delay;  /* until there is to be one again, whether anybody asks or not */
 	unsigned pause_ms;    /* the next one */
 	bool held;	      /* what follows goes by the answer to the last one */
 	struct list listings; /* begun and not read to the end; the newest last */
 	unsigned listing_count;
 };
+
+/* Answers it, and frees it. */
+void file_work_answered(struct file_work *w, int error);
+/* Without an answer. */
+void file_work_free(struct file_work *w);
 
 /* One line for the helper. */
 struct file_words {

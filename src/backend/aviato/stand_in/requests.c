@@ -313,6 +313,8 @@ static int ask_write(struct file_work *w, struct file_words *words)
 
 static int ask_fsync(struct file_work *w, struct file_words *words)
 {
+	if (w->q.bits & FILE_FSYNC_CLOSE)
+		return FILE_WORK_DONE; /* nothing is held back here */
 	return add_file(w, words, "k");
 }
 

@@ -98,7 +98,7 @@ static void last_complaint(const struct helper *h, char *ret, size_t size)
 /* What it said before its end counts. */
 static void exited(struct helper *h, int64_t code)
 {
-	bool none = (code == NO_PROGRAM || code == NO_RIGHT) && !h->out.len;
+	bool none = (code == NO_PROGRAM || code == NO_RIGHT) && !h->spoke;
 	struct error why;
 	char text[200];
 
@@ -204,6 +204,7 @@ static void on_message(void *owner, const char *text, size_t len)
 
 	heard(h);
 	h->ready = true;
+	h->spoke = h->spoke || h->out.len;
 	if (rc == -EFBIG && m.is_stderr)
 		rc = 0; /* complaints are for the log */
 	if (rc) {

@@ -16,6 +16,7 @@ struct helper {
 	struct buf out, err; /* what it said; `out` is consumed by the owner */
 	bool ready;
 	bool expected; /* to say something */
+	bool spoke;    /* it has said something: it is there */
 	bool broken;   /* not all of its input could be sent */
 	const struct helper_events *events;
 	void *owner;

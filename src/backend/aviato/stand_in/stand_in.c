@@ -35,6 +35,7 @@ void stand_in_tell(struct stand_in *s, const struct frame *f)
 {
 	uint8_t head[FRAME_HEADER];
 
+	s->told += f->type != MSG_FILE_REPLY && f->type != MSG_PROGRAM_NAMES;
 	frame_header(f, head);
 	if (buf_reserve(&s->out, sizeof head + f->length)) {
 		log_warn("out of memory: what a command did is not told");

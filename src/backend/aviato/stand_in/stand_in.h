@@ -55,6 +55,7 @@ struct stand_in {
 	/* The loop thread's */
 	struct buf in;	/* the start of a frame that has not come whole */
 	struct buf out; /* frames for core */
+	uint64_t told;	/* how often commands had something to say: news about files, maybe */
 	struct list commands, kills;
 	bool leaving;		      /* commands are told to end */
 	struct delay *delay;	      /* until those that have not are killed */
