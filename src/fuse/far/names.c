@@ -204,12 +204,31 @@ static void listed(struct far_op *op)
 		far_op_finish(op, rc);
 }
 
+/* Of a file that came with the handle op->number. */
+static void give_held(struct far_op *op, const struct file_reply *reply)
+{
+	int rc = op->req ? far_fill_entry(op->node, op->name, &reply->attr, &op->entry) : -EINTR;
+
+	if (rc)
+		far_release_handle(op->far, op->number);
+	else
+		far_node_take_handle(graft_node(op->entry.ino)->far, op->number);
+	far_op_finish(op, rc);
+}
+
 static int on_lookup(struct far_op *op, struct file_reply *reply)
 {
+	bool held = op->number && reply && !reply->error;
 	char text[PATH_MAX];
 
 	if (reply && !op->node->stale && (!op->error || op->error == -ENOENT))
 		far_learn(op->node, op->name, reply);
+	if (held && !op->error && S_ISREG(reply->attr.st_mode)) {
+		give_held(op, reply);
+		return 0;
+	}
+	if (held)
+		far_release_handle(op->far, op->number);
 	if (op->error)
 		far_op_finish(op, op->error);
 	else
@@ -231,7 +250,9 @@ static void ask(struct far_op *op)
 		return;
 	}
 	/* Who asks for one name often asks for what is in it, or for another. */
-	if (far_list_is_new(dir) && (found = far_list_prepare(op)))
+	if (far_dir_is_restless(dir, op->name))
+		q.fresh = op->number = far_new_handle(op->far);
+	else if (far_list_is_new(dir) && (found = far_list_prepare(op)))
 		q.fresh = found->number;
 	q.handle = dir->handle;
 	strcpy(q.name, op->name);
@@ -256,7 +277,7 @@ void far_lookup(fuse_req_t req, struct graft_node *node, const char *name)
 		return;
 	}
 	core_lock();
-	rc = answer_known(dir, name, &param);
+	rc = far_dir_is_restless(dir, name) ? -EAGAIN : answer_known(dir, name, &param);
 	core_unlock();
 	if (rc == 0) {
 		if (fuse_reply_entry(req, &param) == -ENOENT)
@@ -272,7 +293,7 @@ void far_lookup(fuse_req_t req, struct graft_node *node, const char *name)
 		return;
 	strcpy(op->name, name);
 	op->reply = far_reply_entry;
-	if (far_list_again(dir, name))
+	if (!far_dir_is_restless(dir, name) && far_list_again(dir, name))
 		far_op_wait(op, &dir->dir->waiting, listed);
 	else
 		ask(op);

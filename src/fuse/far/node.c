@@ -235,6 +235,8 @@ static int on_handle(struct far_aside *a, int error, struct file_reply *reply)
 	/* The name is gone, or is another file's: whoever used the handle meanwhile is told ESTALE. */
 	if (error || !far_node_is(n, &reply->attr)) {
 		n->stale = !error || error == -ENOENT || error == -ENOTDIR;
+		if (n->stale && n->place)
+			far_dir_restless(n->place, n->name);
 		release(n);
 	}
 	return 0;
@@ -264,6 +266,17 @@ int far_node_need(struct far_node *n)
 	if (rc)
 		n->has_handle = false;
 	return rc;
+}
+
+void far_node_take_handle(struct far_node *n, uint64_t handle)
+{
+	if (n->has_handle) {
+		far_release_handle(n->far, handle);
+		return;
+	}
+	n->handle = handle;
+	n->has_handle = true;
+	n->stale = false;
 }
 
 void far_node_lose(struct far_node *n)

@@ -56,6 +56,8 @@ struct far_node {
 	bool stale;		 /* what it was last given a handle of is another file */
 	struct far_entry *entry; /* what its directory's listing says of it, or NULL */
 	struct far_dir *dir;	 /* of a directory: its listing, or NULL */
+	uint64_t restless;	 /* of a directory: the hash of a name, */
+	uint64_t restless_until; /* and when far_dir_restless() of it is over, ms */
 	struct list files;	 /* far_file of it */
 	struct hashed by_watch;
 	uint32_t watch; /* the agent's number; 0: it does not watch */
@@ -98,6 +100,8 @@ void far_node_place(struct far_node *n, struct far_node *dir, const char *name);
 int far_node_need(struct far_node *n);
 /* It needs no handle any more, unless it is open, or has a listing. */
 void far_node_relax(struct far_node *n);
+/* The agent has this one of it, from an answer: it is the node's now, or not needed. */
+void far_node_take_handle(struct far_node *n, uint64_t handle);
 /* The agent does not know its handle any more. */
 void far_node_lose(struct far_node *n);
 uint64_t far_new_handle(struct far *far);
@@ -235,6 +239,14 @@ void far_set_attributes(struct far_node *n, const struct stat *st);
 bool far_is_plain(const struct far_node *n);
 /* As the agent said last, if that may be believed. */
 bool far_attributes(const struct far_node *n, struct stat *ret);
+
+/*
+ * What was looked up under this name was another file by the time it was used. Whoever asked looks again, and
+ * for a while gets what it finds there together with a handle, so that it may be replaced as often as it
+ * likes.
+ */
+void far_dir_restless(struct far_node *dir, const char *name);
+bool far_dir_is_restless(const struct far_node *dir, const char *name);
 
 struct far_listing *far_listing_of(struct far_dir *d);
 void far_listing_unref(struct far_listing *l);
