@@ -50,6 +50,17 @@ error_is() { # REASON TEXT
 	same 1 "$(control sandboxes | jq length)"
 }
 
+@test "a service that tells of a missing program by an error, and not by an exit code: the same" {
+	control settings '{"missingProgram": "error"}' >/dev/null
+	argv put /workspace/f inside >/dev/null
+	reads "$W/f" inside
+	same api "$(jq -r .path "$B/info")"
+	jq -e '.path_reason | test("/bin/sh")' "$B/info"
+	put "$B/cmd" 'echo text'
+	reads "$B/wait" '125\n'
+	grep -q '^failed EXEC_FAILED: .*no such file' "$B/status"
+}
+
 @test "files are read: their size, all of it or a part, as they are now" {
 	argv put /workspace/f 'written inside' >/dev/null
 	reads "$W/f" 'written inside'

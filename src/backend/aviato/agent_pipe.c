@@ -25,6 +25,7 @@
  */
 #define CONNECTED_LINE "connected\n"
 #define EXIT_IN_USE    69
+#define EXIT_NO_SHELL  127
 #define EXIT_MACHINE   64
 #define EXIT_MISSING   65
 
@@ -310,6 +311,16 @@ static void on_exit_message(struct agent_pipe *p, const struct exec_message *m)
 	end_stream(p, &status);
 }
 
+/* As those do that end the stream by exit 127, with the words on standard error. */
+static void on_no_shell(struct agent_pipe *p, const struct exec_message *m)
+{
+	struct rpc_status status = {0};
+
+	p->exit_code = EXIT_NO_SHELL;
+	on_stderr(p, m->message, strlen(m->message));
+	end_stream(p, &status);
+}
+
 static void on_broken(struct agent_pipe *p, int transport, const char *code, const char *message)
 {
 	struct rpc_status status = {0};
@@ -334,6 +345,8 @@ static void on_message(void *owner, const char *text, size_t len)
 		on_output(p, &m);
 	else if (m.kind == EXEC_EXIT)
 		on_exit_message(p, &m);
+	else if (!p->reached && exec_message_lacks(&m, "/bin/sh"))
+		on_no_shell(p, &m);
 	else if (m.kind == EXEC_ERROR)
 		on_broken(p, 0, m.code, m.message);
 }

@@ -60,3 +60,13 @@ int exec_message_decode(const char *text, size_t len, struct buf *out, struct bu
 	cJSON_Delete(o);
 	return rc;
 }
+
+bool exec_message_lacks(const struct exec_message *m, const char *program)
+{
+	static const char *const words[] = {"no such file", "not found", "does not exist"};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (m->kind == EXEC_ERROR && strstr(m->message, program) && strcasestr(m->message, words[i]))
+			return true;
+	return false;
+}

@@ -24,3 +24,5 @@ struct exec_message {
 /* Appends output to `out`, or to `err`. -EPROTO when it makes no sense, -ENOMEM, -EFBIG. */
 int exec_message_decode(const char *text, size_t len, struct buf *out, struct buf *err,
 			struct exec_message *ret);
+/* An error that says that there is no such program, which others tell by an exit code. */
+bool exec_message_lacks(const struct exec_message *m, const char *program);

@@ -136,6 +136,11 @@ export class Container {
 		return this.#options.bare;
 	}
 
+	// Whether a bare root is known not to have the program.
+	lacks(program) {
+		return this.bare && !fs.existsSync(path.join(this.#directory, "root", BARE, program.includes("/") ? "" : "bin", program));
+	}
+
 	#entrance() {
 		return this.bare ? ["/usr/sbin/chroot", BARE] : [];
 	}

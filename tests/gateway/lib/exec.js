@@ -114,6 +114,9 @@ async function* streamExec(gateway, messages, context) {
 	check(init.command, init.env);
 	const sandbox = gateway.sandboxes.find(init.sandboxId, context);
 	const container = await sandbox.container(init.container, context.signal);
+	const [program] = init.command;
+	if (settings.missingProgram === "error" && container.lacks(program))
+		return yield failure("EXEC_FAILED", `exec: "${program}": stat ${program}: no such file or directory`);
 	const tty = init.tty ? { width: init.ttyWidth, height: init.ttyHeight } : undefined;
 	const child = await container.run(init.command, { environment: init.env, stdin: true, tty });
 	const output = new Output(child);

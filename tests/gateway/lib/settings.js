@@ -13,6 +13,7 @@ const defaults = {
 	fileBytesMax: 32 << 20, // more than this ReadFile and WriteFile refuse
 	execOutputBytesMax: 1 << 20, // of Exec, for each stream, where the request names none
 	readyDelayMs: 0, // StreamExec says "ready" so much later
+	missingProgram: "exit", // StreamExec tells of a program that an image called distroless has not by exit 127; "error": so
 	killOnCancel: true, // whether the process of a dropped StreamExec is killed
 	backpressureMs: 0, // a reader that takes no output for so long is cut off; 0: never
 	logBytesMax: 64 << 20, // what is kept of a main process's output

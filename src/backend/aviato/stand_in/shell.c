@@ -95,22 +95,30 @@ static void last_complaint(const struct helper *h, char *ret, size_t size)
 	ascii_printable(h->err.data + from, to - from, ret, size);
 }
 
+static void absent(struct helper *h, const char *text)
+{
+	struct error why;
+
+	error_set(&why, EOPNOTSUPP, "NO_SHELL",
+		  "without an agent files are reached by /bin/sh, which the image does not have%s%s",
+		  *text ? ": " : "", text);
+	end(h, &why);
+}
+
 /* What it said before its end counts. */
 static void exited(struct helper *h, int64_t code)
 {
-	bool none = (code == NO_PROGRAM || code == NO_RIGHT) && !h->spoke;
 	struct error why;
 	char text[200];
 
 	last_complaint(h, text, sizeof text);
-	if (none)
-		error_set(&why, EOPNOTSUPP, "NO_SHELL",
-			  "without an agent files are reached by /bin/sh, which the image does not have%s%s",
-			  *text ? ": " : "", text);
-	else
-		error_set(&why, EIO, "SHELL_ENDED",
-			  "the shell that works requests about files ended by exit code %lld%s%s",
-			  (long long)code, *text ? ": " : "", text);
+	if ((code == NO_PROGRAM || code == NO_RIGHT) && !h->spoke) {
+		absent(h, text);
+		return;
+	}
+	error_set(&why, EIO, "SHELL_ENDED",
+		  "the shell that works requests about files ended by exit code %lld%s%s", (long long)code,
+		  *text ? ": " : "", text);
 	end(h, &why);
 }
 
@@ -209,6 +217,8 @@ static void on_message(void *owner, const char *text, size_t len)
 		rc = 0; /* complaints are for the log */
 	if (rc) {
 		end_for(h, rc);
+	} else if (!h->spoke && exec_message_lacks(&m, "/bin/sh")) {
+		absent(h, m.message);
 	} else if (m.kind == EXEC_ERROR) {
 		error_set(&why, EIO, *m.code ? m.code : "STREAM_FAILED", "requests about files: %s",
 			  m.message);
