@@ -122,6 +122,12 @@ static void on_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in,
 	OPEN(write_buf, fi)(req, in, off, fi);
 }
 
+static void on_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	OPEN(flush, fi)(req, fi);
+}
+
 static void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	(void)ino;
@@ -232,6 +238,7 @@ static const struct fuse_lowlevel_ops ops = {
     .removexattr = on_removexattr,
     .read = on_read,
     .write_buf = on_write_buf,
+    .flush = on_flush,
     .fsync = on_fsync,
     .fallocate = on_fallocate,
     .lseek = on_lseek,

@@ -52,6 +52,26 @@ load helpers
 	same hello "$("$M/script" hello)"
 }
 
+@test "what is held by O_PATH alone stays what it is when its name is removed or replaced" {
+	"$PYTHON" - "$M" <<-'END'
+		import os, sys
+		os.chdir(sys.argv[1])
+		def replace():
+		    open("q", "w").close()
+		    os.rename("q", "p")
+		for take in lambda: os.unlink("p"), replace:
+		    with open("p", "w") as f:
+		        f.write("held")
+		    held = os.open("p", os.O_PATH)
+		    take()
+		    for _ in range(2):
+		        assert os.fstat(held).st_nlink == 0 and os.fstat(held).st_size == 4
+		        assert open(f"/proc/self/fd/{held}").read() == "held"
+		    os.close(held)
+		os.unlink("p")
+	END
+}
+
 @test "rename over an open file, unlink of an open file" {
 	"$PYTHON" - "$M" <<-'END'
 		import os, sys

@@ -134,14 +134,21 @@ static struct far_node *known_at(struct far_node *dir, const char *name)
 /* --- Removing --- */
 
 /*
- * Its name is about to go. FIFOs and sockets are opened by the kernel alone, which may ask for their
- * attributes for as long as it likes: from here on by a handle, made ahead of what takes the name away.
+ * Its name is about to go, and somebody may have it by O_PATH, or have it open where we are not told of that
+ * (a FIFO, a socket): from here on it is found by a handle, made ahead of what takes the name away, until the
+ * kernel forgets it. A symlink says nothing without its name.
  */
 static void keep_nameless(struct far_node *n)
 {
-	/* Without memory whoever has it open is told ESTALE. */
-	if (n && (n->type == S_IFIFO || n->type == S_IFSOCK))
+	/* Without memory whoever has it is told ESTALE. */
+	if (n && n->type != S_IFLNK)
 		(void)far_node_need(n);
+}
+
+static void lost_name(struct far_node *n)
+{
+	n->nameless = true;
+	far_forget_attributes(n); /* it may still be open */
 }
 
 static int on_removed(struct far_op *op, struct file_reply *reply)
@@ -151,7 +158,7 @@ static int on_removed(struct far_op *op, struct file_reply *reply)
 
 	if (!op->error) {
 		if (e && e->node)
-			far_forget_attributes(e->node); /* which may still be open */
+			lost_name(e->node);
 		if (d)
 			far_entry_put(d, op->name, FAR_ABSENT, NULL, NULL, false);
 		far_learn_parent(op->node, &reply->parent);
@@ -214,8 +221,10 @@ static int on_renamed(struct far_op *op, struct file_reply *reply)
 		graft_nodes_moved(&move);
 	moved = known_at(from, op->name);
 	back = known_at(to, op->newname);
-	if (back)
+	if (back && exchange)
 		far_forget_attributes(back);
+	else if (back)
+		lost_name(back);
 	unsure(from, op->name, exchange ? FAR_UNKNOWN : FAR_ABSENT);
 	unsure(to, op->newname, FAR_UNKNOWN);
 	if (moved)

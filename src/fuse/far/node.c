@@ -288,7 +288,7 @@ void far_node_lose(struct far_node *n)
 void far_node_relax(struct far_node *n)
 {
 	/* With more references a request may be under way that uses it. */
-	if (n->refs == 1 + n->children && n->place && !n->dir)
+	if (n->refs == 1 + n->children && n->place && !n->dir && !n->nameless)
 		release(n);
 }
 

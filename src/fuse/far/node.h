@@ -54,6 +54,7 @@ struct far_node {
 	bool incapable;		 /* the same: it has no capabilities, */
 	int allowed;		 /* and the agent's user may do this to it (R_OK and the like) */
 	bool stale;		 /* what it was last given a handle of is another file */
+	bool nameless;		 /* its handle is all there is to find it by */
 	struct far_entry *entry; /* what its directory's listing says of it, or NULL */
 	struct far_dir *dir;	 /* of a directory: its listing, or NULL */
 	uint64_t restless;	 /* of a directory: the hash of a name, */
