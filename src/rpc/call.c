@@ -1,6 +1,7 @@
 #include "rpc/call.h"
 
 #include "base/log.h"
+#include "rpc/duplex.h"
 #include "rpc/envelope.h"
 #include "rpc/json.h"
 #include "rpc/transfer.h"
@@ -27,10 +28,8 @@ static int append_message(struct call *c, const char *message, size_t len)
 
 	if (len > ENVELOPE_MAX)
 		return -EFBIG;
-	if (c->sent > CALL_QUEUE_HIGH) {
-		buf_consume(&c->out, c->sent);
-		c->sent = 0;
-	}
+	if (c->sent > CALL_QUEUE_HIGH)
+		duplex_drop_sent(c);
 	if (c->kind == CALL_UNARY)
 		return buf_append(&c->out, message, len);
 	at = envelope_begin(&c->out);
@@ -41,6 +40,10 @@ static int append_message(struct call *c, const char *message, size_t len)
 		c->out.len = (size_t)at;
 	else
 		envelope_finish(&c->out, (size_t)at);
+	if (!rc) {
+		c->sent += c->ahead;
+		c->ahead = 0;
+	}
 	return rc;
 }
 
@@ -69,7 +72,7 @@ struct call *call_start(struct endpoint *e, enum call_kind kind, const char *met
 
 int call_send(struct call *c, const char *message, size_t len)
 {
-	int rc = c->out_ended ? -EPIPE : append_message(c, message, len);
+	int rc = c->out_ended ? -EPIPE : len > CALL_MESSAGE_MAX ? -EFBIG : append_message(c, message, len);
 
 	if (rc)
 		return rc;
@@ -77,6 +80,11 @@ int call_send(struct call *c, const char *message, size_t len)
 		c->was_full = true;
 	transfer_resume(c);
 	return 0;
+}
+
+void call_may_repeat(struct call *c)
+{
+	c->repeatable = true;
 }
 
 size_t call_queued(const struct call *c)
@@ -150,7 +158,7 @@ static void set_transport_status(struct call *c)
 	bool unreachable = false;
 	long system = 0;
 
-	if (c->result == CURLE_HTTP2_STREAM && !transfer_took_all(c)) { /* whoever does that is there */
+	if (transfer_lost_answer(c)) { /* whoever does that is there */
 		rpc_status_set(&c->status, RPC_UNAVAILABLE, 0,
 			       "%s answered before it had the whole request, and its answer is lost",
 			       c->endpoint->url);

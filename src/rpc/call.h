@@ -26,7 +26,8 @@ struct call_events {
 	void (*ended)(void *owner, const struct rpc_status *status);
 };
 
-#define CALL_QUEUE_HIGH (1u << 20)
+#define CALL_QUEUE_HIGH	 (1u << 20)
+#define CALL_MESSAGE_MAX ((1u << 24) - 1) /* of a duplex call, but for the first */
 
 /*
  * Begins a call of "package.Service/Method" with `request` (JSON text) as its
@@ -35,11 +36,17 @@ struct call_events {
 struct call *call_start(struct endpoint *e, enum call_kind kind, const char *method, const char *request,
 			size_t len, uint32_t timeout_ms, const struct call_events *events, void *owner);
 
+/*
+ * Of a duplex call, before the loop goes on: it does no harm to begin it twice. So it is, with all that was
+ * sent, where the service has ended it at once and what it said is lost (transfer.c).
+ */
+void call_may_repeat(struct call *c);
+
 /* One more message of a duplex call: 0, -EFBIG or -ENOMEM. What is queued past CALL_QUEUE_HIGH should wait.
  */
 int call_send(struct call *c, const char *message, size_t len);
 size_t call_queued(const struct call *c);
-/* No more messages will be sent; the answers go on. */
+/* No more messages will be sent; the answers go on. Right behind the last message, or the start. */
 void call_finish(struct call *c);
 
 /* While held no messages come, and soon the other side cannot send. */

@@ -2,6 +2,7 @@
  */
 #include "base/log.h"
 #include "base/loop.h"
+#include "rpc/duplex.h"
 #include "rpc/transfer.h"
 
 #include <errno.h>
@@ -23,10 +24,14 @@ struct watcher {
 
 static void act(struct endpoint *e, curl_socket_t fd, int events)
 {
+	unsigned before = e->news;
 	int running;
 
 	e->entered++;
 	curl_multi_socket_action(e->multi, fd, events, &running);
+	if ((events & CURL_CSELECT_IN) && e->news == before)
+		list_each (l, &e->calls)
+			duplex_doubt(container_of(l, struct call, link));
 	e->entered--;
 	endpoint_settle(e);
 }

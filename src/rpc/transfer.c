@@ -3,6 +3,7 @@
 
 #include "base/loop.h"
 #include "rpc/base_url.h"
+#include "rpc/duplex.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -18,40 +19,14 @@
 #define DEAD_MS	       20000u	  /* a connection on which nothing is acknowledged for so long is dead */
 #define KEEPALIVE_S    10L
 #define REJOIN_MS      5u
-#define STALL_MS       3u
 #define UNASKED	       65535u /* bytes of a request that HTTP/2 lets through before the server asks for more */
 #define UNHEARD_MS     50u
 #define OVERTAKEN_MAX  20
-#define UPLOAD_BUFFER  65536u /* of curl, for each upload */
 
-/*
- * libcurl 7.88, when HTTP/2 does not take what it has read here at once, asks for
- * more to fill its buffer; told to wait, it forgets to send what it has. The room
- * it offers gives it away.
- */
-static size_t on_read(char *ret, size_t size, size_t count, void *arg)
+static void heard(struct endpoint *e)
 {
-	struct call *c = arg;
-	size_t room = size * count, left = c->out.len - c->sent;
-
-	if (!left && !c->out_ended) {
-		c->out_waits = true;
-		c->stalled = room < UPLOAD_BUFFER;
-		if (c->stalled)
-			endpoint_stalled(c->endpoint, STALL_MS);
-		return CURL_READFUNC_PAUSE;
-	}
-	if (left > room)
-		left = room;
-	memcpy(ret, c->out.data + c->sent, left);
-	c->sent += left;
-	if (c->sent == c->out.len) {
-		buf_consume(&c->out, c->sent);
-		c->sent = 0;
-	}
-	if (c->was_full && call_queued(c) < CALL_QUEUE_HIGH)
-		call_has_news(c);
-	return left;
+	e->news++;
+	e->heard_ms = uv_now(loop_uv());
 }
 
 static size_t on_write(char *data, size_t size, size_t count, void *arg)
@@ -67,7 +42,7 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
 		c->in_waits = true;
 		return CURL_WRITEFUNC_PAUSE;
 	}
-	c->endpoint->heard_ms = uv_now(loop_uv());
+	heard(c->endpoint);
 	if (buf_append(&c->in, data, len))
 		return 0;
 	if (c->kind != CALL_UNARY)
@@ -128,8 +103,9 @@ static void opened(struct call *c, bool well)
  */
 static bool was_overtaken(const struct call *c)
 {
-	return (c->result == CURLE_HTTP2_STREAM || c->result == CURLE_HTTP2) && !c->in.len &&
-	       !c->problem[0] && !transfer_took_all(c);
+	if ((c->result != CURLE_HTTP2_STREAM && c->result != CURLE_HTTP2) || c->in.len || c->problem[0])
+		return false;
+	return c->kind == CALL_DUPLEX ? duplex_keeps_request(c) : !transfer_took_all(c);
 }
 
 /* curl counts from each start anew; the deadline is one. */
@@ -178,6 +154,7 @@ bool transfer_restart(struct call *c)
 	} else if (was_overtaken(c) && c->overtaken < OVERTAKEN_MAX) {
 		c->overtaken++;
 		c->refused_ms = 0;
+		duplex_rewind(c);
 	} else {
 		return false;
 	}
@@ -195,7 +172,13 @@ bool transfer_took_all(const struct call *c)
 	return c->kind == CALL_DUPLEX || (size_t)taken >= c->out.len;
 }
 
-static void nudge_later(struct call *c)
+bool transfer_lost_answer(const struct call *c)
+{
+	return c->result == CURLE_HTTP2_STREAM &&
+	       (c->kind == CALL_DUPLEX ? !c->problem[0] : !transfer_took_all(c));
+}
+
+void transfer_nudge_later(struct call *c)
 {
 	c->stalled = true;
 	endpoint_stalled(c->endpoint, UNHEARD_MS);
@@ -209,9 +192,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 
 	opened(c, true);
 	if (!c->answering)
-		nudge_later(c);
+		transfer_nudge_later(c);
 	c->answering = true;
-	c->endpoint->heard_ms = uv_now(loop_uv());
+	heard(c->endpoint);
 	if (len < sizeof name || strncasecmp(data, name, sizeof name - 1))
 		return len;
 	for (size_t i = sizeof name - 1; i < len && n + 1 < sizeof c->status.request_id; i++)
@@ -300,9 +283,11 @@ static bool set_request(struct call *c)
 		SET(CURLOPT_POSTFIELDS, c->out.data);
 	} else {
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
-		SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
-		SET(CURLOPT_READFUNCTION, on_read);
+		SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)DUPLEX_BUFFER);
+		SET(CURLOPT_READFUNCTION, duplex_on_read);
 		SET(CURLOPT_READDATA, c);
+		SET(CURLOPT_SEEKFUNCTION, duplex_on_seek);
+		SET(CURLOPT_SEEKDATA, c);
 	}
 	SET(CURLOPT_WRITEFUNCTION, on_write);
 	SET(CURLOPT_WRITEDATA, c);
@@ -333,7 +318,7 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 	    !give_to_curl(c))
 		return -ENOMEM;
 	if (c->kind != CALL_DUPLEX && c->out.len > UNASKED)
-		nudge_later(c);
+		transfer_nudge_later(c);
 	return 0;
 }
 
@@ -362,7 +347,7 @@ static void look_for_early_answer(struct call *c)
 	curl_easy_pause(c->easy, CURLPAUSE_SEND | held);
 	curl_easy_pause(c->easy, held);
 	if (!transfer_took_all(c))
-		nudge_later(c);
+		transfer_nudge_later(c);
 }
 
 static void join_now(struct call *c)
@@ -380,7 +365,7 @@ void transfer_nudge(struct call *c)
 	if (c->away)
 		join_now(c);
 	else if (c->kind == CALL_DUPLEX)
-		curl_easy_pause(c->easy, c->in_waits ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+		duplex_nudge(c);
 	else
 		look_for_early_answer(c);
 }

@@ -13,6 +13,7 @@ struct endpoint {
 	unsigned timers;  /* of these, the loop's */
 	unsigned entered; /* inside curl: calls must not be started or ended */
 	struct list calls, ready, watchers;
+	unsigned news;	   /* counts what calls have heard */
 	uint64_t heard_ms; /* when the service said anything last, loop time */
 	char *url;
 	char *ca_file;
@@ -36,8 +37,13 @@ struct call {
 	struct buf out;
 	size_t sent; /* bytes at the start of `out` that curl has taken */
 	bool out_ended, out_waits;
-	bool stalled;  /* curl may be keeping bytes back, either way */
-	bool was_full; /* `writable` is due once there is room */
+	bool repeatable;   /* it may be begun twice: `out` begins with all there was, until the answer does */
+	uint64_t waits_ms; /* since when there is nothing to send, loop time */
+	bool doubted;	   /* the service may have ended it */
+	bool probing;	   /* so the next message is to be begun */
+	unsigned ahead;	   /* so many bytes of it were sent */
+	bool stalled;	   /* curl may be keeping bytes back, either way */
+	bool was_full;	   /* `writable` is due once there is room */
 	/* In */
 	struct buf in;
 	bool in_waits; /* curl was told to wait */
@@ -70,8 +76,12 @@ void transfer_resume(struct call *c);
 /* Asks curl to look again for what it has to send; or gives it back to curl, if it waited for a connection.
  */
 void transfer_nudge(struct call *c);
+/* In a short while; all that have `stalled` are nudged together. */
+void transfer_nudge_later(struct call *c);
 /* Whether curl has been rid of the whole request, if that has an end. */
 bool transfer_took_all(const struct call *c);
+/* Of one that failed: the service has said all it had to say, of which curl has lost something. */
+bool transfer_lost_answer(const struct call *c);
 /* Takes it away from curl and frees what it had. */
 void transfer_free(struct call *c);
 

@@ -260,6 +260,20 @@ line"' >/dev/null
 	eventually 20 ls "$w/f"
 }
 
+@test "fs/: a refusal of the service that comes before it was asked anything is told at once, in its words" {
+	without_agent
+	inside 'echo text >f' >/dev/null
+	local i
+	for i in {1..5}; do
+		fault '{"method": "StreamExec", "error": {"code": "resource_exhausted", "message": "too many"}, "times": 0}'
+		control cut '{}' >/dev/null
+		same EAGAIN "$(within 20 errno_of "os.listdir('$B/fs/workspace')")"
+		grep -q '^RESOURCE_EXHAUSTED: cannot ask for files: too many' "$B/error"
+		no_faults
+		eventually 40 grep -q text "$B/fs/workspace/f"
+	done
+}
+
 is_held() {
 	[ "$(inside 'grep -ls AVIATOFS_HOLD= /proc/[0-9]*/environ | wc -l')" != 0 ]
 }

@@ -96,12 +96,15 @@ static bool is_lost_answer(const struct rpc_status *s)
 	return s->code == RPC_UNAVAILABLE && strstr(s->message, "its answer is lost");
 }
 
-/* Calls of both kinds that are answered at once, some twenty at a time, over `another`. */
+/* Calls of all kinds that are answered at once, some twenty at a time, over `another`. */
 static void start_swift(struct trial *t, int count)
 {
+	static const enum call_kind kinds[] = {CALL_UNARY, CALL_SERVER_STREAM, CALL_DUPLEX};
+
 	for (int i = 0; i < count; i++) {
-		t[i] = (struct trial){.method = i % 2 ? "t.T/swift" : "t.T/swift_unary",
-				      .kind = i % 2 ? CALL_SERVER_STREAM : CALL_UNARY,
+		t[i] = (struct trial){.method = i % 3 ? "t.T/swift" : "t.T/swift_unary",
+				      .kind = kinds[i % 3],
+				      .repeatable = true,
 				      .endpoint = another};
 		start(&t[i]);
 		if (i % 20 == 19)
@@ -112,7 +115,7 @@ static void start_swift(struct trial *t, int count)
 static void assert_answered_swiftly(const struct trial *t, int i)
 {
 	if (!is_lost_answer(&t[i].status))
-		assert_int_equal(t[i].status.code, i % 2 ? RPC_RESOURCE_EXHAUSTED : RPC_UNAUTHENTICATED);
+		assert_int_equal(t[i].status.code, i % 3 ? RPC_RESOURCE_EXHAUSTED : RPC_UNAUTHENTICATED);
 }
 
 /* What the service says before it has got the request ends the call, whatever overtakes what. */
@@ -127,6 +130,26 @@ static void test_swift_answers(void **state)
 		await(&t[i], is_ended);
 		assert_int_equal(t[i].status.transport, 0);
 		assert_answered_swiftly(t, i);
+	}
+	loop_post(close_one, another);
+}
+
+/* An end that comes all at once, while the request is still open: it is heard, or it is heard that it was
+ * lost. */
+static void test_sudden_ends(void **state)
+{
+	static const char *const methods[] = {"t.T/swift", "t.T/parting"};
+	static struct trial t[MANY];
+
+	(void)state;
+	open_another();
+	for (int i = 0; i < MANY; i++) {
+		t[i] = (struct trial){.method = methods[i % 2], .kind = CALL_DUPLEX, .endpoint = another};
+		run(&t[i]);
+		if (is_lost_answer(&t[i].status))
+			continue;
+		assert_int_equal(t[i].status.code, RPC_RESOURCE_EXHAUSTED);
+		assert_int_equal(t[i].messages, i % 2 ? 2 : 0);
 	}
 	loop_post(close_one, another);
 }
@@ -159,9 +182,9 @@ static void test_given_up_connections(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_early_answers),	 cmocka_unit_test(test_quick_answers),
-	    cmocka_unit_test(test_one_deadline),	 cmocka_unit_test(test_swift_answers),
-	    cmocka_unit_test(test_given_up_connections),
+	    cmocka_unit_test(test_early_answers), cmocka_unit_test(test_quick_answers),
+	    cmocka_unit_test(test_one_deadline),  cmocka_unit_test(test_swift_answers),
+	    cmocka_unit_test(test_sudden_ends),	  cmocka_unit_test(test_given_up_connections),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, end_all);

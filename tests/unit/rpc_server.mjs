@@ -120,6 +120,13 @@ const calls = {
 		streaming(stream);
 		stream.end(end({ error: { code: "resource_exhausted", message: "not now" } }));
 	},
+	// One message, and later another with the end, all at once.
+	parting: (stream, _) => {
+		streaming(stream);
+		stream.write(message({ n: 0 }));
+		setTimeout(() => stream.destroyed || stream.end(Buffer.concat([message({ n: 1 }),
+			end({ error: { code: "resource_exhausted", message: "no more" } })])), 10);
+	},
 	swift_unary: (stream, _) => unary(stream, 401, JSON.stringify({ code: "unauthenticated", message: "who are you" })),
 	// {"count": N, "size": S}: so many messages of so many bytes, byte by byte through the wire if "slow".
 	count: (stream) => {

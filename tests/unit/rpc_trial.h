@@ -33,6 +33,7 @@ struct trial {
 	pthread_cond_t changed;
 	const char *method, *request;
 	enum call_kind kind;
+	bool repeatable;
 	uint32_t timeout_ms;
 	struct endpoint *endpoint;
 	struct call *call;
@@ -99,6 +100,8 @@ static void begin(void *arg)
 	t->call = call_start(t->endpoint ? t->endpoint : server.endpoint, t->kind, t->method,
 			     t->request ? t->request : "{}", strlen(t->request ? t->request : "{}"),
 			     t->timeout_ms, &events, t);
+	if (t->repeatable)
+		call_may_repeat(t->call);
 	t->started = true;
 	t->in_order = true;
 	pthread_cond_broadcast(&t->changed);

@@ -413,6 +413,8 @@ struct agent_pipe *agent_pipe_open(struct aviato *a, const struct agent_file *ag
 	buf_init(&p->decoded, 128u << 20);
 	aviato_method("StreamExec", method, sizeof method);
 	p->call = call_start(a->endpoint, CALL_DUPLEX, method, text, strlen(text), 0, &call_events, p);
+	if (p->call)
+		call_may_repeat(p->call); /* of two that run one hears nothing more */
 	free(text);
 	p->deadline = p->call ? delay_start(REACH_MS, too_late, p) : NULL;
 	if (p->deadline)

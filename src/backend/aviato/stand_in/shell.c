@@ -294,6 +294,8 @@ struct helper *helper_open(struct stand_in *s, const struct helper_events *event
 		aviato_method("StreamExec", method, sizeof method);
 		h->call =
 		    call_start(s->aviato->endpoint, CALL_DUPLEX, method, text, strlen(text), 0, &calls, h);
+		if (h->call)
+			call_may_repeat(h->call); /* of two that run one hears nothing more */
 	}
 	free(text);
 	if (h && !h->call) {
