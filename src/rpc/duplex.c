@@ -42,6 +42,23 @@ static size_t begin_next_message(struct call *c, char *ret)
 }
 
 /*
+ * libcurl 7.88, when a request of unknown length ends, goes on with what has come on the connection, also
+ * where a stream's buffer was full and the rest of a frame waits to be taken: what follows is then told
+ * before that rest. So it ends while nothing is received.
+ */
+static bool may_end(const struct call *c)
+{
+	return !c->endpoint->reads && c->endpoint->news == c->endpoint->news_before;
+}
+
+static size_t end_later(struct call *c)
+{
+	c->out_waits = c->stalled = true;
+	endpoint_stalled(c->endpoint, STALL_MS);
+	return CURL_READFUNC_PAUSE;
+}
+
+/*
  * libcurl 7.88, when HTTP/2 does not take what it has read here at once, asks for
  * more to fill its buffer; told to wait, it forgets to send what it has. The room
  * it offers gives it away.
@@ -60,6 +77,8 @@ size_t duplex_on_read(char *ret, size_t size, size_t count, void *arg)
 		wait_for_more(c);
 		return CURL_READFUNC_PAUSE;
 	}
+	if (!left && !may_end(c))
+		return end_later(c);
 	if (left > room)
 		left = room;
 	memcpy(ret, c->out.data + c->sent, left);

@@ -24,12 +24,13 @@ struct watcher {
 
 static void act(struct endpoint *e, curl_socket_t fd, int events)
 {
-	unsigned before = e->news;
 	int running;
 
+	e->news_before = e->news;
+	e->reads = events & CURL_CSELECT_IN;
 	e->entered++;
 	curl_multi_socket_action(e->multi, fd, events, &running);
-	if ((events & CURL_CSELECT_IN) && e->news == before)
+	if (e->reads && e->news == e->news_before)
 		list_each (l, &e->calls)
 			duplex_doubt(container_of(l, struct call, link));
 	e->entered--;

@@ -13,8 +13,10 @@ struct endpoint {
 	unsigned timers;  /* of these, the loop's */
 	unsigned entered; /* inside curl: calls must not be started or ended */
 	struct list calls, ready, watchers;
-	unsigned news;	   /* counts what calls have heard */
-	uint64_t heard_ms; /* when the service said anything last, loop time */
+	unsigned news;	      /* counts what calls have heard */
+	unsigned news_before; /* when curl was last entered, */
+	bool reads;	      /* and that there was something to read */
+	uint64_t heard_ms;    /* when the service said anything last, loop time */
 	char *url;
 	char *ca_file;
 	uint32_t connect_ms;
