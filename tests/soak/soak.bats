@@ -224,7 +224,7 @@ recovered() {
 }
 
 @test "soak without an agent: what fails says so, what does not is byte-exact, and nothing left" {
-	# Once in some ten minutes bytes of one command are missing, or are another's; until that is understood, by hand.
+	# What it found last took ten minutes to show, so a short one says little: by hand.
 	[ "${SOAK_SECONDS:-40}" -ge 60 ] || skip "for 60 s and more"
 	MODE=api
 	mount_up -o timeout=60,agent=no
