@@ -1,5 +1,7 @@
 #include "core/object.h"
 
+#include "base/fnv.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,10 +42,8 @@ static size_t hash_serial(uint64_t serial)
 
 static size_t hash_name(const struct object *parent, const char *name)
 {
-	uint64_t h = 0xcbf29ce484222325ull ^ (parent ? parent->serial : 0);
+	uint64_t h = fnv_text(FNV_BASIS ^ (parent ? parent->serial : 0), name);
 
-	for (; *name; name++)
-		h = (h ^ (unsigned char)*name) * 0x100000001b3ull;
 	return h ^ h >> 32;
 }
 

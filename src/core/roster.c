@@ -1,5 +1,6 @@
 #include "core/roster.h"
 
+#include "base/fnv.h"
 #include "core/after.h"
 #include "core/mount.h"
 #include "core/sandbox.h"
@@ -54,10 +55,8 @@ static uint64_t now_ms(void)
 
 static struct entry **slot_of(const char *id)
 {
-	uint64_t h = 0xcbf29ce484222325ull;
+	uint64_t h = fnv_text(FNV_BASIS, id);
 
-	for (; *id; id++)
-		h = (h ^ (unsigned char)*id) * 0x100000001b3ull;
 	return &roster.hash[(h ^ h >> 32) & (roster.room - 1)];
 }
 

@@ -2,6 +2,7 @@
 #include "doctor/checks.h"
 
 #include "backend/local/store.h"
+#include "base/installed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,22 +17,12 @@
 #define SPACE_LOW    (1ull << 30) /* bytes: the output one command may leave */
 #define SPACE_NEEDED (64ull << 20)
 
-/* Beside this program, or where `make install` puts it. */
 void check_agent(void)
 {
-	char path[PATH_MAX + 32];
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+	char path[PATH_MAX];
 
-	if (n > 0) {
-		path[n] = '\0';
-		strcpy(strrchr(path, '/') + 1, "aviatofs-agent");
-		if (access(path, R_OK) == 0) {
-			say(CHECK_OK, "%s", path);
-			return;
-		}
-	}
-	if (access(LIBEXECDIR "/aviatofs-agent", R_OK) == 0)
-		say(CHECK_OK, LIBEXECDIR "/aviatofs-agent");
+	if (installed_path("aviatofs-agent", R_OK, path) == 0)
+		say(CHECK_OK, "%s", path);
 	else
 		say(CHECK_FAIL, "aviatofs-agent is neither beside this program nor in %s: make install",
 		    LIBEXECDIR);

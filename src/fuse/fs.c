@@ -1,6 +1,7 @@
 /* fs/: the door from the control tree into a sandbox's own files. */
 #include "fuse/ops.h"
 
+#include "base/fnv.h"
 #include "base/loop.h"
 
 #include <errno.h>
@@ -25,11 +26,7 @@ static void gone(void *graft)
 /* Stable per sandbox, over mounts: made of its id. */
 static uint64_t key_of(const struct sandbox *s)
 {
-	uint64_t key = 0xcbf29ce484222325ull;
-
-	for (const char *c = s->id; *c; c++)
-		key = (key ^ (unsigned char)*c) * 0x100000001b3ull;
-	return key;
+	return fnv_text(FNV_BASIS, s->id);
 }
 
 static void now_still(void *graft, bool still)

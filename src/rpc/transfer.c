@@ -169,7 +169,7 @@ bool transfer_took_all(const struct call *c)
 	curl_off_t taken = 0;
 
 	curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &taken);
-	return c->kind == CALL_DUPLEX || (size_t)taken >= c->out.len;
+	return (size_t)taken >= c->out.len;
 }
 
 bool transfer_lost_answer(const struct call *c)

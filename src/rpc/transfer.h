@@ -80,7 +80,7 @@ void transfer_resume(struct call *c);
 void transfer_nudge(struct call *c);
 /* In a short while; all that have `stalled` are nudged together. */
 void transfer_nudge_later(struct call *c);
-/* Whether curl has been rid of the whole request, if that has an end. */
+/* Whether curl has been rid of the whole request, of a call that is not duplex. */
 bool transfer_took_all(const struct call *c);
 /* Of one that failed: the service has said all it had to say, of which curl has lost something. */
 bool transfer_lost_answer(const struct call *c);

@@ -1,6 +1,8 @@
 /* The executables of a mount: a line that has the kernel run us, with the file's own path. */
 #include "tree/run.h"
 
+#include "base/installed.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,22 +10,12 @@
 #define RUNNER	    "aviatofs-run"
 #define SHEBANG_MAX 255 /* bytes that every kernel reads of the first line, with its newline */
 
-static char runner[4096] = LIBEXECDIR "/" RUNNER;
+static char runner[PATH_MAX];
 
-/* Beside our own program, or where it is installed. */
+/* It may yet be installed. */
 void run_init(void)
 {
-	char file[sizeof runner];
-	ssize_t n = readlink("/proc/self/exe", file, sizeof file - sizeof RUNNER);
-	char *slash;
-
-	file[n > 0 ? n : 0] = '\0';
-	slash = strrchr(file, '/');
-	if (!slash)
-		return;
-	strcpy(slash + 1, RUNNER);
-	if (access(file, X_OK) == 0)
-		strcpy(runner, file);
+	(void)installed_path(RUNNER, X_OK, runner);
 }
 
 /* Between quotes of the shell; a quote in it ends them, and begins them again. */

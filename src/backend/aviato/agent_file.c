@@ -1,5 +1,6 @@
 #include "backend/aviato/agent_file.h"
 
+#include "base/installed.h"
 #include "rpc/base64.h"
 
 #include <openssl/evp.h>
@@ -17,24 +18,6 @@
 #define AGENT	    "aviatofs-agent"
 #define AGENT_MAX   (16u << 20)
 #define MACHINE_MAX 32
-
-static int open_agent(const char *name)
-{
-	char path[PATH_MAX + NAME_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
-	int fd = -1;
-
-	if (n > 0 && n < PATH_MAX) {
-		path[n] = '\0';
-		strcpy(strrchr(path, '/') + 1, name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	if (fd < 0) {
-		snprintf(path, sizeof path, LIBEXECDIR "/%s", name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	return fd;
-}
 
 static int read_all(int fd, struct buf *ret)
 {
@@ -96,7 +79,7 @@ static struct agent_file *load(int fd, const char *machine)
 
 struct agent_file *agent_file_load(const char *machine, struct error *err)
 {
-	char name[sizeof AGENT "-" + MACHINE_MAX] = AGENT;
+	char name[sizeof AGENT "-" + MACHINE_MAX] = AGENT, path[PATH_MAX];
 	struct utsname here;
 	struct agent_file *f;
 	int fd;
@@ -108,10 +91,10 @@ struct agent_file *agent_file_load(const char *machine, struct error *err)
 	}
 	if (machine && strcmp(machine, here.machine))
 		snprintf(name, sizeof name, AGENT "-%s", machine);
-	fd = open_agent(name);
+	fd = installed_path(name, R_OK, path) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		error_set(err, ENOENT, "AGENT_MISSING", "%s is neither beside this program nor in %s", name,
-			  LIBEXECDIR);
+		error_set(err, ENOENT, "AGENT_MISSING",
+			  "%s is neither beside this program nor in %s: make install", name, LIBEXECDIR);
 		return NULL;
 	}
 	f = load(fd, machine ? machine : here.machine);

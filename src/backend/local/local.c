@@ -6,6 +6,7 @@
 #include "backend/local/long_work.h"
 #include "backend/local/seccomp.h"
 #include "backend/local/snapshots.h"
+#include "base/installed.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "channel/pipe.h"
@@ -365,30 +366,18 @@ static int find_bwrap(char **ret, struct error *err)
 	return 0;
 }
 
-/* Beside this program, which is how it runs from a build tree; else where `make install` puts it. */
 static int open_agent(const char *path, struct error *err)
 {
-	char beside[PATH_MAX];
-	ssize_t n;
-	int fd = -1;
+	char found[PATH_MAX];
+	int fd;
 
-	if (path) {
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		return fd >= 0 ? fd : error_errno(err, errno, "AGENT_MISSING", "the agent %.200s", path);
-	}
-	n = readlink("/proc/self/exe", beside, sizeof beside - 32);
-	if (n > 0) {
-		beside[n] = '\0';
-		strcpy(strrchr(beside, '/') + 1, "aviatofs-agent");
-		fd = open(beside, O_RDONLY | O_CLOEXEC);
-	}
-	if (fd < 0)
-		fd = open(LIBEXECDIR "/aviatofs-agent", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!path && installed_path("aviatofs-agent", R_OK, found))
 		return error_set(err, ENOENT, "AGENT_MISSING",
 				 "aviatofs-agent is neither beside this program nor in %s: make install",
 				 LIBEXECDIR);
-	return fd;
+	path = path ? path : found;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 ? fd : error_errno(err, errno, "AGENT_MISSING", "the agent %.200s", path);
 }
 
 static int new_program_file(void)

@@ -11,7 +11,7 @@
 /* Names the agent says have changed, in one listing: with more it is asked for all of them. */
 #define UNKNOWN_MAX 1000
 
-static uint64_t now_ms(void)
+uint64_t far_now_ms(void)
 {
 	struct timespec t;
 
@@ -29,7 +29,7 @@ static bool is_latest(const struct far *far, uint64_t then, uint64_t when_ms)
 {
 	uint64_t since = far->until == news(far) ? far->since : news(far);
 
-	return then >= since && now_ms() - when_ms < FAR_NEWS_MS;
+	return then >= since && far_now_ms() - when_ms < FAR_NEWS_MS;
 }
 
 uint64_t far_new_question(struct far *far)
@@ -145,7 +145,7 @@ static void fill_attributes(struct far_entry *e, const struct stat *st)
 	e->attr = *st;
 	e->has_attributes = true;
 	e->news = news(e->dir->owner->far);
-	e->when_ms = now_ms();
+	e->when_ms = far_now_ms();
 }
 
 struct far_entry *far_entry_put(struct far_dir *d, const char *name, enum far_what what,
@@ -185,7 +185,7 @@ struct far_entry *far_entry_put(struct far_dir *d, const char *name, enum far_wh
 	if (st)
 		fill_attributes(e, st);
 	e->news = news(d->owner->far);
-	e->when_ms = now_ms();
+	e->when_ms = far_now_ms();
 	return e;
 }
 
@@ -358,7 +358,7 @@ struct far_dir *far_dir_get(struct far_node *n)
 void far_dir_listed(struct far_dir *d)
 {
 	d->news = news(d->owner->far);
-	d->when_ms = now_ms();
+	d->when_ms = far_now_ms();
 }
 
 void far_dir_clear(struct far_dir *d)

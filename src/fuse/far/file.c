@@ -224,11 +224,7 @@ static int not_made(struct far_op *op, const struct file_reply *reply)
 static void take_handles(struct far_op *op, struct far_node *n)
 {
 	op->fi.fh = (uintptr_t)op->opened | FAR_BIT;
-	if (n->has_handle) /* it was there, and known */
-		far_release_handle(op->far, op->number - 1);
-	else
-		n->handle = op->number - 1;
-	n->has_handle = true;
+	far_node_take_handle(n, op->number - 1); /* not needed where it was there, and known */
 	far_drop_data(n);
 }
 

@@ -188,6 +188,8 @@ struct far_listing {
 #define FAR_LISTING_MAX	 (64u << 20) /* bytes of one listing: more is not listed */
 #define FAR_NEWS_MS	 1000	     /* how long what is not watched may be believed when nothing is heard */
 
+uint64_t far_now_ms(void); /* coarse, by CLOCK_MONOTONIC */
+
 /* Makes it, without entries, if there is none. NULL: no memory. Marks it used. */
 struct far_dir *far_dir_get(struct far_node *n);
 /* Its listing begins to come: what is not in it is absent, as of now. */

@@ -87,18 +87,11 @@ static void answer(struct file_work *w, int error)
 	file_work_free(w);
 }
 
-static void answer_failed(struct file_work *w, int error)
-{
-	file_work_undo(w, error);
-	answer(w, error);
-}
-
 void file_work_answered(struct file_work *w, int error)
 {
 	if (error)
-		answer_failed(w, error);
-	else
-		answer(w, 0);
+		file_work_undo(w, error);
+	answer(w, error);
 }
 
 /* --- The helper --- */
@@ -170,7 +163,7 @@ static void lose(struct stand_in_files *files, const struct error *why)
 			list_append(&again, &w->link);
 		} else {
 			failed++;
-			answer_failed(w, -why->code);
+			file_work_answered(w, -why->code);
 		}
 	}
 	log_info("sandbox %s: %s: %s; %u requests failed", files->stand_in->sandbox_id, why->reason,
@@ -308,10 +301,8 @@ static void ask(struct stand_in_files *files, struct file_work *w)
 		list_append(&files->running, &w->link);
 		files->running_count++;
 		files->held = file_work_holds(w);
-	} else if (rc == FILE_WORK_DONE) {
-		answer(w, 0);
 	} else {
-		answer_failed(w, rc);
+		file_work_answered(w, rc == FILE_WORK_DONE ? 0 : rc);
 	}
 	buf_free(&words.line);
 }

@@ -78,6 +78,8 @@ int file_work_ask(struct file_work *w, struct file_words *words);
 bool file_work_looks(const struct file_work *w);
 /* Whether what follows goes by its answer. */
 bool file_work_holds(const struct file_work *w);
+/* Gives the path the numbers that the request has for what it finds, makes or opens there. */
+int file_work_number(struct file_work *w, const char *path);
 /* Of a name in it; -ENAMETOOLONG. */
 int file_child_path(const struct held *dir, const char *name, char ret[PATH_MAX]);
 

@@ -33,6 +33,19 @@ static void add_mode(struct file_words *words, uint32_t mode)
 	file_words_add(words, text);
 }
 
+int file_work_number(struct file_work *w, const char *path)
+{
+	const struct file_request *q = &w->q;
+	struct handles *handles = &w->files->handles;
+	int rc = 0;
+
+	if (q->fresh && q->fresh != FILE_NO_HANDLE)
+		rc = handles_add(handles, q->fresh, path);
+	if (!rc && q->fresh_file)
+		rc = handles_add(handles, q->fresh_file, path);
+	return rc;
+}
+
 int file_child_path(const struct held *dir, const char *name, char ret[PATH_MAX])
 {
 	const char *path = strcmp(dir->path, "/") == 0 ? "" : dir->path;
@@ -74,10 +87,7 @@ static int add_name(struct file_work *w, struct file_words *words, const char *l
 
 	if (!rc)
 		rc = file_child_path(dir, w->q.name, path);
-	if (!rc && w->q.fresh && w->q.fresh != FILE_NO_HANDLE)
-		rc = handles_add(&w->files->handles, w->q.fresh, path);
-	if (!rc && w->q.op == FILE_CREATE)
-		rc = handles_add(&w->files->handles, w->q.fresh_file, path);
+	rc = rc ? rc : file_work_number(w, path);
 	if (rc)
 		return rc;
 	file_words_add(words, letter);
@@ -124,7 +134,7 @@ static int ask_opendir(struct file_work *w, struct file_words *words)
 	int rc = held_of(w, w->q.handle, &dir);
 
 	if (!rc)
-		rc = handles_add(&w->files->handles, w->q.fresh_file, dir->path);
+		rc = file_work_number(w, dir->path);
 	return rc ? rc : add_path(w, words, "s");
 }
 
@@ -277,7 +287,7 @@ static int ask_open(struct file_work *w, struct file_words *words)
 	int rc = held_of(w, w->q.handle, &file);
 
 	if (!rc)
-		rc = handles_add(&w->files->handles, w->q.fresh_file, file->path);
+		rc = file_work_number(w, file->path);
 	rc = rc ? rc : add_file(w, words, "o");
 	if (rc)
 		return rc;

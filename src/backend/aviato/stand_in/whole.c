@@ -311,19 +311,6 @@ static int path_of(struct whole *whole, const struct file_work *w, char ret[PATH
 	return 0;
 }
 
-static int give_numbers(struct whole *whole, const struct file_work *w, const char *path)
-{
-	const struct file_request *q = &w->q;
-	struct handles *handles = &whole->files->handles;
-	int rc = 0;
-
-	if (q->fresh && q->fresh != FILE_NO_HANDLE)
-		rc = handles_add(handles, q->fresh, path);
-	if (!rc && q->fresh_file)
-		rc = handles_add(handles, q->fresh_file, path);
-	return rc;
-}
-
 /* As it is given, so that those behind it find its numbers. */
 static int set_path(struct whole *whole, struct file_work *w)
 {
@@ -331,7 +318,7 @@ static int set_path(struct whole *whole, struct file_work *w)
 	int rc = w->programs ? 0 : path_of(whole, w, path);
 
 	if (rc == 0 && !w->programs)
-		rc = give_numbers(whole, w, path);
+		rc = file_work_number(w, path);
 	if (rc)
 		return rc;
 	free(w->path);

@@ -20,9 +20,7 @@ void whole_take(struct whole *whole, struct file_work *w);
 
 #include "backend/aviato/request.h"
 
-#define WHOLE_FILE_MAX                                                                                       \
-	(32u << 20) /* bytes of one file, or what the service says it takes, if that is less                 \
-		     */
+#define WHOLE_FILE_MAX	(32u << 20) /* bytes of one file; or what the service takes, if that is less */
 #define WHOLE_BYTES_MAX (128u << 20)
 #define WHOLE_KEEP_MS	1000u /* how long the last look may be believed */
 
@@ -61,7 +59,7 @@ struct whole_call {
 struct whole {
 	struct stand_in_files *files;
 	struct list known;   /* struct whole_file */
-	struct list opens;   /* struct whole_open */
+	struct list opens;   /* struct whole_opening */
 	struct list waiting; /* struct file_work */
 	struct list running; /* struct whole_call */
 	unsigned running_count;

@@ -4,6 +4,7 @@
 #include "backend/aviato/aviato.h"
 #include "backend/aviato/delay.h"
 #include "backend/aviato/failure.h"
+#include "base/fnv.h"
 #include "rpc/base64.h"
 #include "rpc/json.h"
 
@@ -95,13 +96,11 @@ void whole_forget(struct whole *whole, struct whole_file *f)
 
 /* --- Attributes --- */
 
-/* FNV-1a: there are no numbers of files, and a path always has the same one. */
+/* There are no numbers of files, and a path always has the same one. */
 static ino_t number_of(const char *path)
 {
-	uint64_t hash = 0xcbf29ce484222325u;
+	uint64_t hash = fnv_text(FNV_BASIS, path);
 
-	for (; *path; path++)
-		hash = (hash ^ (unsigned char)*path) * 0x100000001b3u;
 	return hash ? hash : 1;
 }
 
