@@ -112,8 +112,9 @@ struct connection {
 	bool stalled; /* frames in `incoming` have to wait */
 	bool failed;  /* out of memory: closed at the end of the round */
 	struct buf incoming, outgoing;
-	size_t sent;  /* of outgoing */
-	size_t frame; /* where in outgoing the frame being written starts */
+	size_t sent;   /* of outgoing */
+	size_t frame;  /* where in outgoing the frame being written starts */
+	uint8_t count; /* of the frame written last */
 	enum spool_mode mode;
 	struct list *cursor; /* CONN_REPORTS: the last process reported */
 };

@@ -117,6 +117,8 @@ void frame_finish(struct agent *a, int rc)
 	length.data = c->outgoing.data + c->frame;
 	length.cap = 5;
 	put_u32(&length, (uint32_t)(c->outgoing.len - c->frame - FRAME_HEADER));
+	c->count = frame_count_after(c->count);
+	c->outgoing.data[c->frame + FRAME_COUNT_AT] = (char)c->count;
 }
 
 static void send_words(struct agent *a, enum message type, const char *words)

@@ -222,14 +222,25 @@ static size_t pump(struct agent *a, struct stream *st, size_t most)
 	return (size_t)n;
 }
 
+/*
+ * Bytes in the pipe. The kernel looks for these before it looks for writers, without a lock: so of one who
+ * writes and closes in between it tells the hang-up alone.
+ */
+static int waiting(const struct stream *st)
+{
+	int left = 0;
+
+	return ioctl(st->pipe.fd, FIONREAD, &left) ? 0 : left;
+}
+
 void stream_ready(struct agent *a, struct watch *w, uint32_t events)
 {
 	struct stream *st = container_of(w, struct stream, pipe);
 
 	if (w->fd < 0 || st->full)
 		return;
-	/* A hang-up alone says that the pipe is empty too, and spares making a file for nothing. */
-	if (!(events & EPOLLIN) && !st->held.len) {
+	/* A hang-up alone: the end, as a rule, and no file is made for nothing. */
+	if (!(events & EPOLLIN) && !st->held.len && !waiting(st)) {
 		stream_close(st);
 		set_ended(a, st);
 		return;
@@ -239,15 +250,15 @@ void stream_ready(struct agent *a, struct watch *w, uint32_t events)
 
 void stream_drain(struct agent *a, struct stream *st)
 {
-	int left = 0;
+	int left;
 
 	/* Who led the session of a terminal takes it along: there is an end, and all before it counts. */
 	while (st->terminal && st->pipe.fd >= 0 && !st->full)
 		if (!pump(a, st, PUMP_MAX))
 			break;
 	/* No more than is there now: a process left behind in the background may write for ever. */
-	if (st->pipe.fd >= 0 && !st->full && !ioctl(st->pipe.fd, FIONREAD, &left)) {
-		left += (int)st->held.len;
+	if (st->pipe.fd >= 0 && !st->full) {
+		left = waiting(st) + (int)st->held.len;
 		while (left > 0) {
 			size_t n = pump(a, st, (size_t)left);
 

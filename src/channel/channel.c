@@ -12,6 +12,7 @@ struct channel {
 	struct buf in; /* the start of a frame that has not come whole */
 	bool welcomed, dead;
 	uint64_t born; /* the agent, by its own clock; 0: not known yet */
+	uint8_t count; /* of the frame that came last; 0: they are not counted */
 };
 
 /* --- Out --- */
@@ -270,8 +271,24 @@ static int on_number(struct channel *c, const struct frame *f, struct error *err
 	return 0;
 }
 
+/*
+ * A way may lose something and not say so: over HTTP/2, while connections go wrong, some of a stream was
+ * missing once in some thousand commands. The agent has it still, and tells it on the next connection.
+ */
+static int check_count(struct channel *c, const struct frame *f, struct error *err)
+{
+	bool next = c->welcomed ? f->count == (c->count ? frame_count_after(c->count) : 0) : f->count <= 1;
+
+	c->count = f->count;
+	return next ? 0 : error_set(err, EPIPE, "AGENT_LOST", "the way to the agent has lost something");
+}
+
 static int dispatch(struct channel *c, const struct frame *f, struct error *err)
 {
+	int rc = check_count(c, f, err);
+
+	if (rc)
+		return rc;
 	if (f->stream >= STREAMS)
 		return broken(err, "no such stream");
 	if (!c->welcomed && f->type != MSG_WELCOME && f->type != MSG_REFUSED)

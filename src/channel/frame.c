@@ -4,11 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint16_t load16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] | p[1] << 8);
-}
-
 static uint32_t load32(const uint8_t *p)
 {
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -38,7 +33,8 @@ ssize_t frame_parse(const void *data, size_t len, struct frame *ret_frame)
 	*ret_frame = (struct frame){
 	    .type = p[4],
 	    .stream = p[5],
-	    .flags = load16(p + 6),
+	    .flags = p[6],
+	    .count = p[7],
 	    .id = load32(p + 8),
 	    .payload = p + FRAME_HEADER,
 	    .length = length,
@@ -51,8 +47,8 @@ void frame_header(const struct frame *f, uint8_t out[FRAME_HEADER])
 	store32(out, f->length);
 	out[4] = f->type;
 	out[5] = f->stream;
-	out[6] = (uint8_t)f->flags;
-	out[7] = (uint8_t)(f->flags >> 8);
+	out[6] = f->flags;
+	out[7] = f->count;
 	store32(out + 8, f->id);
 }
 

@@ -10,19 +10,21 @@
 
 /*
  * On the wire, little-endian:
- *   u32 length of the payload | u8 type | u8 stream | u16 flags | u32 id | payload
+ *   u32 length of the payload | u8 type | u8 stream | u8 flags | u8 count | u32 id | payload
  * Both sides refuse a length over FRAME_PAYLOAD_MAX and close the connection.
  */
 #define FRAME_HEADER	  12u
+#define FRAME_COUNT_AT	  7u
 #define FRAME_PAYLOAD_MAX (12u << 20)
 
 struct frame {
 	uint8_t type;	/* enum message */
 	uint8_t stream; /* enum stream_number where the type has streams, else 0 */
-	uint16_t flags;
+	uint8_t flags;
 	uint32_t id; /* which process; 0 for the connection itself */
 	const uint8_t *payload;
 	uint32_t length;
+	uint8_t count; /* the agent's: see frame_count_after() */
 };
 
 /*
@@ -31,6 +33,15 @@ struct frame {
  * are needed; -EPROTO when the bytes cannot be a frame.
  */
 ssize_t frame_parse(const void *data, size_t len, struct frame *ret_frame);
+
+/*
+ * The agent counts its frames on a connection, 1 to 255 and then from 1 again, so that it is noticed when one
+ * does not come. 0 counts nothing.
+ */
+static inline uint8_t frame_count_after(uint8_t count)
+{
+	return count == UINT8_MAX ? 1 : (uint8_t)(count + 1);
+}
 
 /* Writes a header for `f` (payload excluded) into FRAME_HEADER bytes. */
 void frame_header(const struct frame *f, uint8_t out[FRAME_HEADER]);

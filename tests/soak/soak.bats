@@ -135,7 +135,7 @@ copies() { # N SANDBOX
 				wrong "$1" "no sum of $file"
 		fi
 		copy "$1" "$2/fs$file" "$back" || continue
-		[ "$sum" = "$(sum_of "$back")" ] || wrong "$1" "$file of $size bytes is not what was copied from there"
+		[ "$sum" = "$(sum_of "$back")" ] || wrong "$1" "$file of $size bytes is not what was copied from there: $sum"
 		count_one "$1" copied
 	done
 	touch "$T/done-$1"

@@ -304,14 +304,14 @@ static inline void agent_frame(struct fake *f, struct frame frame)
 	buf_free(&all);
 }
 
-static inline void agent_number(struct fake *f, enum message type, uint32_t id, uint8_t stream,
-				uint16_t flags, uint64_t value)
+static inline void agent_number(struct fake *f, enum message type, uint32_t id, uint8_t stream, uint8_t flags,
+				uint64_t value)
 {
 	uint8_t payload[8];
 
 	for (unsigned i = 0; i < sizeof payload; i++)
 		payload[i] = (uint8_t)(value >> 8 * i);
-	agent_frame(f, (struct frame){type, stream, flags, id, payload, sizeof payload});
+	agent_frame(f, (struct frame){type, stream, flags, id, payload, sizeof payload, 0});
 }
 
 static inline void agent_output(struct fake *f, uint32_t id, uint8_t stream, uint64_t offset,
@@ -322,11 +322,11 @@ static inline void agent_output(struct fake *f, uint32_t id, uint8_t stream, uin
 	buf_init(&b, 1u << 20);
 	assert_int_equal(put_u64(&b, offset), 0);
 	assert_int_equal(buf_puts(&b, text), 0);
-	agent_frame(f, (struct frame){MSG_OUTPUT, stream, 0, id, (uint8_t *)b.data, (uint32_t)b.len});
+	agent_frame(f, (struct frame){MSG_OUTPUT, stream, 0, id, (uint8_t *)b.data, (uint32_t)b.len, 0});
 	buf_free(&b);
 }
 
-static inline void agent_welcome(struct fake *f)
+static inline void agent_welcome_as(struct fake *f, uint8_t count)
 {
 	struct buf b;
 
@@ -334,9 +334,16 @@ static inline void agent_welcome(struct fake *f)
 	put_u32(&b, PROTOCOL_MAGIC);
 	put_u32(&b, PROTOCOL_VERSION);
 	put_u64(&b, 1);
-	agent_frame(
-	    f, (struct frame){.type = MSG_WELCOME, .payload = (uint8_t *)b.data, .length = (uint32_t)b.len});
+	agent_frame(f, (struct frame){.type = MSG_WELCOME,
+				      .payload = (uint8_t *)b.data,
+				      .length = (uint32_t)b.len,
+				      .count = count});
 	buf_free(&b);
+}
+
+static inline void agent_welcome(struct fake *f)
+{
+	agent_welcome_as(f, 0);
 }
 
 static inline void agent_ready(struct fake *f)
@@ -351,7 +358,7 @@ static inline void agent_exited(struct fake *f, uint32_t id, uint8_t kind, uint3
 
 	buf_init(&b, 4096);
 	assert_int_equal(outcome_encode(&b, &o), 0);
-	agent_frame(f, (struct frame){MSG_EXITED, 0, 0, id, (uint8_t *)b.data, (uint32_t)b.len});
+	agent_frame(f, (struct frame){MSG_EXITED, 0, 0, id, (uint8_t *)b.data, (uint32_t)b.len, 0});
 	buf_free(&b);
 }
 
@@ -361,7 +368,7 @@ static inline void agent_report(struct fake *f, uint32_t id, const struct report
 
 	buf_init(&b, FRAME_PAYLOAD_MAX);
 	assert_int_equal(report_encode(&b, r), 0);
-	agent_frame(f, (struct frame){MSG_PROCESS, 0, 0, id, (uint8_t *)b.data, (uint32_t)b.len});
+	agent_frame(f, (struct frame){MSG_PROCESS, 0, 0, id, (uint8_t *)b.data, (uint32_t)b.len, 0});
 	buf_free(&b);
 }
 

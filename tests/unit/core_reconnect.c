@@ -272,6 +272,63 @@ static void test_congestion(void **state)
 	assert_int_equal(s->latest->input.sent, 3);
 }
 
+static void said_as(struct fake *f, uint8_t count, enum message type, uint32_t id, uint64_t value)
+{
+	uint8_t payload[8] = {(uint8_t)value};
+
+	agent_frame(f, (struct frame){type, STREAM_OUT, 0, id, payload, sizeof payload, count});
+}
+
+/* Of STARTED, OUTPUT and END the second does not come: what is missing is had over another connection. */
+static void test_a_frame_that_is_missing(void **state)
+{
+	struct report r = {.outcome = {OUTCOME_EXITED, 0, 5, 6, "", ""}, .size = {5}, .start = shell("1")};
+	struct sandbox *s = fake_running("gap", -1);
+	struct fake *f = fake_of(s);
+	unsigned before = asked;
+
+	(void)state;
+	assert_int_equal(fake_submit(s, NULL, "one"), 0);
+	lose(s);
+	fake_of(s)->seen = fake_of(s)->sent.len;
+	fake_connect(s, -1);
+	agent_welcome_as(f, 1);
+	said_as(f, 2, MSG_READY, 0, 0);
+	said_as(f, 3, MSG_STARTED, 2, 5);
+	assert_status(s->latest, "running");
+	said_as(f, 5, MSG_END, 2, 5);
+	assert_false(s->latest->streams[STREAM_OUT].ended);
+	for (int i = 0; i < 2000 && __atomic_load_n(&asked, __ATOMIC_RELAXED) != before + 2; i++)
+		poll(NULL, 0, 5);
+	assert_int_equal(asked, before + 2);
+	fake_settle();
+	assert_int_equal(f->stops, 0);
+	connect_again(s);
+	agent_report(f, 2, &r);
+	agent_ready(f);
+	agent_output(f, 2, STREAM_OUT, 0, "hello");
+	agent_number(f, MSG_END, 2, STREAM_OUT, 0, 5);
+	assert_true(s->latest->streams[STREAM_OUT].ended);
+	assert_int_equal(s->latest->streams[STREAM_OUT].size, 5);
+	assert_int_equal(s->latest->streams[STREAM_OUT].failure, 0);
+}
+
+/* From an agent that does not count: no end before its bytes. */
+static void test_an_end_without_its_bytes(void **state)
+{
+	struct sandbox *s = fake_running("short", -1);
+	struct fake *f = fake_of(s);
+
+	(void)state;
+	assert_int_equal(fake_submit(s, NULL, "one"), 0);
+	agent_number(f, MSG_STARTED, 2, 0, 0, 5);
+	agent_number(f, MSG_END, 2, STREAM_OUT, 0, 5);
+	assert_int_equal(s->latest->streams[STREAM_OUT].failure, EPROTO);
+	agent_output(f, 2, STREAM_ERR, 3, "late");
+	assert_int_equal(s->latest->streams[STREAM_ERR].failure, EPROTO);
+	agent_exited(f, 2, OUTCOME_EXITED, 0);
+}
+
 static void test_a_late_pipe_is_closed(void **state)
 {
 	struct sandbox *s = fake_running("late", -1);
@@ -295,6 +352,8 @@ int main(void)
 	    cmocka_unit_test(test_signals_wait),
 	    cmocka_unit_test(test_out_of_reach),
 	    cmocka_unit_test(test_congestion),
+	    cmocka_unit_test(test_a_frame_that_is_missing),
+	    cmocka_unit_test(test_an_end_without_its_bytes),
 	    cmocka_unit_test(test_a_late_pipe_is_closed),
 	};
 

@@ -11,7 +11,8 @@
 
 static void test_round_trip(void **state)
 {
-	const struct frame f = {.type = 7, .stream = 1, .flags = 0xa55a, .id = 0xdeadbeef, .length = 3};
+	const struct frame f = {
+	    .type = 7, .stream = 1, .flags = 0x5a, .id = 0xdeadbeef, .length = 3, .count = 0xa5};
 	uint8_t bytes[FRAME_HEADER + 4] = {0};
 	struct frame got;
 
@@ -23,7 +24,8 @@ static void test_round_trip(void **state)
 	assert_int_equal(frame_parse(bytes, sizeof bytes, &got), FRAME_HEADER + 3);
 	assert_int_equal(got.type, 7);
 	assert_int_equal(got.stream, 1);
-	assert_int_equal(got.flags, 0xa55a);
+	assert_int_equal(got.flags, 0x5a);
+	assert_int_equal(got.count, 0xa5);
 	assert_int_equal(got.id, 0xdeadbeef);
 	assert_int_equal(got.length, 3);
 	assert_memory_equal(got.payload, "abc", 3);
@@ -36,7 +38,8 @@ static void test_byte_order(void **state)
 
 	(void)state;
 	frame_header(
-	    &(struct frame){.type = 9, .stream = 1, .flags = 0x1234, .id = 0xaabbccdd, .length = 0x020304},
+	    &(struct frame){
+		.type = 9, .stream = 1, .flags = 0x34, .id = 0xaabbccdd, .length = 0x020304, .count = 0x12},
 	    bytes);
 	assert_memory_equal(bytes, want, sizeof want);
 }

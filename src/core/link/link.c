@@ -84,8 +84,10 @@ static int keep_output(struct sandbox *s, struct process *p, enum stream_number 
 	uint64_t skip = st->size - offset;
 	int rc;
 
-	if (offset > st->size || offset + len <= st->size)
+	if (st->ended || offset + len <= st->size)
 		return 0;
+	if (offset > st->size)
+		return -EPROTO;
 	if (offset + len > p->start.spool_limit) /* an agent keeps to it; a mad one must not fill our disk */
 		return -EFBIG;
 	rc = stream_append(st, the_mount.settings.scratch, (const char *)data + skip, len - (size_t)skip);
@@ -98,12 +100,21 @@ static int keep_output(struct sandbox *s, struct process *p, enum stream_number 
 	return rc;
 }
 
+/* Not all of it is here, and what comes after is of no use. */
+static void lose_output(struct sandbox *s, struct process *p, enum stream_number stream, int code)
+{
+	struct error err;
+
+	error_errno(&err, code, "OUTPUT_LOST", "output of process %s cannot be kept", p->object.name);
+	sandbox_set_error(s, &err);
+	stream_end(&p->streams[stream], code);
+}
+
 static void on_output(void *owner, uint32_t id, enum stream_number stream, uint64_t offset, const void *data,
 		      size_t len)
 {
 	struct sandbox *s = owner;
 	struct process *p = sandbox_process_by_id(s, id);
-	struct error err;
 	int rc;
 
 	if (!p)
@@ -112,12 +123,9 @@ static void on_output(void *owner, uint32_t id, enum stream_number stream, uint6
 		rc = stream_grow_head(&p->streams[stream], offset, data, len);
 	else
 		rc = keep_output(s, p, stream, offset, data, len);
-	if (rc == 0)
-		return;
 	/* The agent keeps the bytes and waits: without HAVE it sends no more than its window. */
-	error_errno(&err, -rc, "OUTPUT_LOST", "output of process %s cannot be kept", p->object.name);
-	sandbox_set_error(s, &err);
-	stream_end(&p->streams[stream], -rc);
+	if (rc)
+		lose_output(s, p, stream, -rc);
 }
 
 static void on_end(void *owner, uint32_t id, enum stream_number stream, uint64_t size)
@@ -129,7 +137,10 @@ static void on_end(void *owner, uint32_t id, enum stream_number stream, uint64_t
 		return;
 	if (s->spool_dir >= 0)
 		stream_grow(&p->streams[stream], size, false);
-	stream_end(&p->streams[stream], 0);
+	if (p->streams[stream].size == size)
+		stream_end(&p->streams[stream], 0);
+	else if (!p->streams[stream].ended)
+		lose_output(s, p, stream, EPROTO);
 }
 
 static void on_exited(void *owner, uint32_t id, const struct outcome *o)
@@ -243,8 +254,12 @@ static void pipe_received(void *owner, const void *data, size_t len)
 	struct error err;
 
 	core_lock();
-	if (s->channel && channel_receive(s->channel, data, len, &err))
-		give_up(s, &err);
+	if (s->channel && channel_receive(s->channel, data, len, &err)) {
+		if (err.code == EPIPE)
+			reconnect_soon(s, EPIPE);
+		else
+			give_up(s, &err);
+	}
 	core_unlock();
 }
 

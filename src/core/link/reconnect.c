@@ -140,13 +140,13 @@ static void break_now(struct object *o)
 	s->reach.breaking = false;
 	if (!s->channel || s->stopping || s->state >= SANDBOX_TERMINATING)
 		return;
-	error_set(&why, EIO, "AGENT_LOST", "the way to the agent is congested");
+	error_set(&why, EIO, "AGENT_LOST", "the way to the agent is congested, or loses what is said");
 	reconnect_begin(s, &why);
 }
 
 void reconnect_soon(struct sandbox *s, int code)
 {
-	if (s->reach.breaking || s->reach.lost)
+	if (s->reach.breaking || !s->channel)
 		return;
 	s->reach.ready = false;
 	s->reach.breaking = the_mount.backend->ops->reconnect && core_after(0, break_now, &s->object) == 0;

@@ -45,7 +45,7 @@ void stand_in_tell(struct stand_in *s, const struct frame *f)
 	(void)buf_append(&s->out, f->payload, f->length);
 }
 
-void stand_in_tell_number(struct stand_in *s, enum message type, uint32_t id, uint8_t stream, uint16_t flags,
+void stand_in_tell_number(struct stand_in *s, enum message type, uint32_t id, uint8_t stream, uint8_t flags,
 			  uint64_t value, const void *data, size_t len)
 {
 	struct frame f = {.type = (uint8_t)type, .stream = stream, .flags = flags, .id = id};

@@ -67,7 +67,7 @@ struct stand_in {
 /* Adds a frame for core; stand_in_flush() passes it on. */
 void stand_in_tell(struct stand_in *s, const struct frame *f);
 /* Such a frame, of a number and bytes behind it. */
-void stand_in_tell_number(struct stand_in *s, enum message type, uint32_t id, uint8_t stream, uint16_t flags,
+void stand_in_tell_number(struct stand_in *s, enum message type, uint32_t id, uint8_t stream, uint8_t flags,
 			  uint64_t value, const void *data, size_t len);
 void stand_in_flush(struct stand_in *s);
 /* A command is gone: there may be none left. */
