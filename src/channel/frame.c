@@ -34,7 +34,7 @@ ssize_t frame_parse(const void *data, size_t len, struct frame *ret_frame)
 	    .type = p[4],
 	    .stream = p[5],
 	    .flags = p[6],
-	    .count = p[7],
+	    .count = p[FRAME_COUNT_AT],
 	    .id = load32(p + 8),
 	    .payload = p + FRAME_HEADER,
 	    .length = length,
@@ -48,7 +48,7 @@ void frame_header(const struct frame *f, uint8_t out[FRAME_HEADER])
 	out[4] = f->type;
 	out[5] = f->stream;
 	out[6] = f->flags;
-	out[7] = f->count;
+	out[FRAME_COUNT_AT] = f->count;
 	store32(out + 8, f->id);
 }
 

@@ -304,14 +304,20 @@ static inline void agent_frame(struct fake *f, struct frame frame)
 	buf_free(&all);
 }
 
-static inline void agent_number(struct fake *f, enum message type, uint32_t id, uint8_t stream, uint8_t flags,
-				uint64_t value)
+static inline void agent_number_as(struct fake *f, uint8_t count, enum message type, uint32_t id,
+				   uint8_t stream, uint8_t flags, uint64_t value)
 {
 	uint8_t payload[8];
 
 	for (unsigned i = 0; i < sizeof payload; i++)
 		payload[i] = (uint8_t)(value >> 8 * i);
-	agent_frame(f, (struct frame){type, stream, flags, id, payload, sizeof payload, 0});
+	agent_frame(f, (struct frame){type, stream, flags, id, payload, sizeof payload, count});
+}
+
+static inline void agent_number(struct fake *f, enum message type, uint32_t id, uint8_t stream, uint8_t flags,
+				uint64_t value)
+{
+	agent_number_as(f, 0, type, id, stream, flags, value);
 }
 
 static inline void agent_output(struct fake *f, uint32_t id, uint8_t stream, uint64_t offset,

@@ -272,13 +272,6 @@ static void test_congestion(void **state)
 	assert_int_equal(s->latest->input.sent, 3);
 }
 
-static void said_as(struct fake *f, uint8_t count, enum message type, uint32_t id, uint64_t value)
-{
-	uint8_t payload[8] = {(uint8_t)value};
-
-	agent_frame(f, (struct frame){type, STREAM_OUT, 0, id, payload, sizeof payload, count});
-}
-
 /* Of STARTED, OUTPUT and END the second does not come: what is missing is had over another connection. */
 static void test_a_frame_that_is_missing(void **state)
 {
@@ -293,10 +286,10 @@ static void test_a_frame_that_is_missing(void **state)
 	fake_of(s)->seen = fake_of(s)->sent.len;
 	fake_connect(s, -1);
 	agent_welcome_as(f, 1);
-	said_as(f, 2, MSG_READY, 0, 0);
-	said_as(f, 3, MSG_STARTED, 2, 5);
+	agent_number_as(f, 2, MSG_READY, 0, STREAM_OUT, 0, 0);
+	agent_number_as(f, 3, MSG_STARTED, 2, STREAM_OUT, 0, 5);
 	assert_status(s->latest, "running");
-	said_as(f, 5, MSG_END, 2, 5);
+	agent_number_as(f, 5, MSG_END, 2, STREAM_OUT, 0, 5);
 	assert_false(s->latest->streams[STREAM_OUT].ended);
 	for (int i = 0; i < 2000 && again != before + 2; i++) {
 		poll(NULL, 0, 5);

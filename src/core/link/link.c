@@ -132,14 +132,16 @@ static void on_end(void *owner, uint32_t id, enum stream_number stream, uint64_t
 {
 	struct sandbox *s = owner;
 	struct process *p = sandbox_process_by_id(s, id);
+	struct stream *st;
 
 	if (!p)
 		return;
+	st = &p->streams[stream];
 	if (s->spool_dir >= 0)
-		stream_grow(&p->streams[stream], size, false);
-	if (p->streams[stream].size == size)
-		stream_end(&p->streams[stream], 0);
-	else if (!p->streams[stream].ended)
+		stream_grow(st, size, false);
+	if (st->size == size)
+		stream_end(st, 0);
+	else if (!st->ended)
 		lose_output(s, p, stream, EPROTO);
 }
 
