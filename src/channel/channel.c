@@ -272,8 +272,8 @@ static int on_number(struct channel *c, const struct frame *f, struct error *err
 }
 
 /*
- * A way may lose something and not say so: over HTTP/2, while connections go wrong, some of a stream was
- * missing once in some thousand commands. The agent has it still, and tells it on the next connection.
+ * The way to a remote agent leads through what is not ours, and only its two ends can tell that nothing got
+ * lost on it. The agent has what is missing still, and tells it on the next connection.
  */
 static int check_count(struct channel *c, const struct frame *f, struct error *err)
 {

@@ -81,6 +81,7 @@ export class Weather {
 	// One direction. Latency delays every byte alike, so bytes in flight do not wait for each other.
 	#way(limit, lose) {
 		let carried = 0;
+		let ended = false;
 		let last = Promise.resolve();
 		const arrive = async (chunk, way) => {
 			const due = performance.now() + this.now.latencyMs / 2;
@@ -93,14 +94,16 @@ export class Weather {
 					await new Promise((resolve) => setTimeout(resolve, left).unref());
 				while (this.now.stall)
 					await new Promise((resolve) => this.#wake.add(resolve));
+				if (ended)
+					return; // as with TCP, nothing follows what is lost
 				const max = this.now[limit];
+				const room = max < 0 ? chunk.length : Math.max(max - carried, 0);
 				carried += chunk.length;
-				if (max >= 0 && carried > max) {
+				way.push(chunk.subarray(0, room));
+				if (room < chunk.length) {
 					this.now[limit] = -1;
-					way.push(chunk.subarray(0, chunk.length - (carried - max)));
+					ended = true;
 					setImmediate(lose);
-				} else {
-					way.push(chunk);
 				}
 			})();
 			last = passed;
