@@ -280,7 +280,7 @@ static int check_count(struct channel *c, const struct frame *f, struct error *e
 	bool next = c->welcomed ? f->count == (c->count ? frame_count_after(c->count) : 0) : f->count <= 1;
 
 	c->count = f->count;
-	return next ? 0 : error_set(err, EPIPE, "AGENT_LOST", "the way to the agent has lost something");
+	return next ? 0 : error_set(err, EBADMSG, "AGENT_LOST", "the way to the agent has lost something");
 }
 
 static int dispatch(struct channel *c, const struct frame *f, struct error *err)

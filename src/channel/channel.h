@@ -43,7 +43,8 @@ void channel_free(struct channel *c);
 
 /*
  * Takes bytes from the pipe and calls the events. -EPROTO with a sentence when
- * the agent breaks the protocol: the channel is then dead and must be freed.
+ * the agent breaks the protocol, -EBADMSG when a frame that it counted has not
+ * come: the channel is then dead and must be freed.
  */
 int channel_receive(struct channel *c, const void *data, size_t len, struct error *err);
 

@@ -201,7 +201,7 @@ static int receive(struct channel *c, const uint8_t *data, size_t len)
 	memcpy(copy, data, len);
 	rc = channel_receive(c, copy, len, &err);
 	free(copy);
-	if (rc && ((rc != -EPROTO && rc != -EPIPE) || err.code != -rc || !*err.text))
+	if (rc && ((rc != -EPROTO && rc != -EBADMSG) || err.code != -rc || !*err.text))
 		abort();
 	return rc;
 }

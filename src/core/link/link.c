@@ -257,8 +257,8 @@ static void pipe_received(void *owner, const void *data, size_t len)
 
 	core_lock();
 	if (s->channel && channel_receive(s->channel, data, len, &err)) {
-		if (err.code == EPIPE)
-			reconnect_soon(s, EPIPE);
+		if (err.code == EBADMSG)
+			reconnect_soon(s, EBADMSG);
 		else
 			give_up(s, &err);
 	}

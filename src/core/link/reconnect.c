@@ -137,10 +137,10 @@ static void break_now(struct object *o)
 	struct sandbox *s = (struct sandbox *)o;
 	struct error why;
 
-	s->reach.breaking = false;
+	error_errno(&why, s->reach.breaking, "AGENT_LOST", "the connection to the agent is given up");
+	s->reach.breaking = 0;
 	if (!s->channel || s->stopping || s->state >= SANDBOX_TERMINATING)
 		return;
-	error_set(&why, EIO, "AGENT_LOST", "the way to the agent is congested, or loses what is said");
 	reconnect_begin(s, &why);
 }
 
@@ -149,8 +149,9 @@ void reconnect_soon(struct sandbox *s, int code)
 	if (s->reach.breaking || !s->channel)
 		return;
 	s->reach.ready = false;
-	s->reach.breaking = the_mount.backend->ops->reconnect && core_after(0, break_now, &s->object) == 0;
-	if (!s->reach.breaking)
+	if (the_mount.backend->ops->reconnect && core_after(0, break_now, &s->object) == 0)
+		s->reach.breaking = code;
+	else
 		link_give_up(s, code);
 }
 

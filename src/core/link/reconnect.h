@@ -16,7 +16,7 @@ struct reach {
 	bool lost;	  /* there was a channel, and there is none that is ready */
 	bool unreachable; /* lost for longer than the timeout: what needs the agent fails at once */
 	bool asking;	  /* the backend is making a pipe */
-	bool breaking;	  /* the channel is given up, as soon as nobody is within it */
+	int breaking;	  /* the channel is given up, as soon as nobody is within it: why, an errno; or 0 */
 	bool known;	  /* was ready once: the agent's processes are known here */
 	bool farewell;	  /* the agent said BYE */
 	bool retry_armed, deadline_armed;
@@ -29,7 +29,7 @@ struct reach {
 
 /* The pipe is gone or useless. Not from within an event of the channel. */
 void reconnect_begin(struct sandbox *s, const struct error *why);
-/* The same, from anywhere. */
+/* The same, from anywhere. `code`: an errno that says why. */
 void reconnect_soon(struct sandbox *s, int code);
 /* The agent has reported. */
 void reconnect_done(struct sandbox *s);
