@@ -336,7 +336,7 @@ static void test_env_merging(void **state)
 	s = parse("x");
 	assert_int_equal(command_add_env(&s, ""), 0);
 	assert_null(s.env[0]);
-	assert_int_equal(command_add_env(&s, "A=\n"), 0);
+	assert_int_equal(command_add_env(&s, "A=\nA=2\n"), 0);
 	assert_string_equal(s.env[0], "A=");
 	assert_null(s.env[1]);
 	start_free(&s);

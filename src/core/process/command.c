@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,18 +307,35 @@ int command_parse(const char *text, size_t len, struct start *ret, struct error 
 	return rc;
 }
 
-static bool env_has(const struct start *s, const char *line, size_t name)
+/* Of NAME=VALUE, by the name. */
+static int by_name(const void *a, const void *b)
 {
-	for (char **e = s->env; e && *e; e++)
-		if (strncmp(*e, line, name + 1) == 0)
-			return true;
-	return false;
+	const char *p = a, *q = b;
+
+	for (; *p == *q && *p && *p != '='; p++, q++)
+		;
+	return (*p != '=' ? (unsigned char)*p : 0) - (*q != '=' ? (unsigned char)*q : 0);
+}
+
+/* 1: the name is new to `names`; 0: it is not; -ENOMEM. */
+static int note_name(void **names, const char *line)
+{
+	const char *const *found = tsearch(line, names, by_name);
+
+	return !found ? -ENOMEM : *found == line;
+}
+
+static void ignore(void *line)
+{
+	(void)line;
 }
 
 int command_add_env(struct start *s, const char *lines)
 {
 	size_t have = 0, most = 1;
+	void *names = NULL;
 	char **env;
+	int rc = 0;
 
 	while (s->env && s->env[have])
 		have++;
@@ -328,16 +346,19 @@ int command_add_env(struct start *s, const char *lines)
 		return -ENOMEM;
 	s->env = env;
 	env[have] = NULL;
-	for (const char *line = lines; *line;) {
+	for (size_t i = 0; i < have && rc >= 0; i++)
+		rc = note_name(&names, env[i]);
+	for (const char *line = lines; *line && rc >= 0;) {
 		size_t len = strcspn(line, "\n");
 
-		if (len && !env_has(s, line, strcspn(line, "="))) {
+		rc = len ? note_name(&names, line) : 0;
+		if (rc > 0) {
 			env[have] = strndup(line, len);
-			if (!env[have])
-				return -ENOMEM;
-			env[++have] = NULL;
+			rc = env[have] ? 0 : -ENOMEM;
+			env[have += rc == 0] = NULL;
 		}
 		line += len + (line[len] == '\n');
 	}
-	return 0;
+	tdestroy(names, ignore);
+	return rc < 0 ? rc : 0;
 }
