@@ -276,6 +276,8 @@ static void hang_up(struct process *p)
 {
 	input_close(&p->input);
 	stream_close(&p->streams[STREAM_OUT]);
+	/* Nothing more can come, whatever room there is. */
+	p->streams[STREAM_OUT].full = p->streams[STREAM_OUT].starved = false;
 }
 
 void process_signal(struct process *p, int sig)

@@ -277,8 +277,10 @@ void stream_resume(struct agent *a, struct stream *st)
 		return;
 	st->full = st->starved = false;
 	process_dirty(a, st->process);
-	if (st->pipe.fd < 0)
+	if (st->pipe.fd < 0) { /* hung up while it was full */
+		set_ended(a, st);
 		return;
+	}
 	if (!st->process->running)
 		stream_drain(a, st);
 	else

@@ -154,6 +154,17 @@ bool tell_all(struct agent *a)
 	return true;
 }
 
+/* As it came, but with the spool limit that holds now. */
+static int put_start(struct agent *a, struct process *p, struct buf *out)
+{
+	size_t at = out->len;
+	int rc = process_start_payload(a, p, out);
+
+	if (rc == 0)
+		start_set_limit(out->data + at, out->len - at, p->limit);
+	return rc;
+}
+
 void tell_report(struct agent *a, struct process *p)
 {
 	struct report report = {.running = p->running, .outcome = p->outcome};
@@ -183,7 +194,7 @@ void tell_report(struct agent *a, struct process *p)
 	out = frame_begin(a, &(struct frame){.type = MSG_PROCESS, .id = p->id});
 	rc = report_encode_head(out, &report);
 	if (!rc)
-		rc = process_start_payload(a, p, out);
+		rc = put_start(a, p, out);
 	frame_finish(a, rc);
 	for (int i = 0; i < STREAMS && a->conn.mode == SPOOL_SHARED; i++)
 		tell_stream(a, &p->streams[i]);

@@ -15,8 +15,10 @@ struct file_calls {
 	uint64_t bytes, last_sequence;
 	file_calls_sender *send; /* NULL while there is no connection */
 	void *to;
-	uint64_t forsaken; /* from this sequence to the last, requests failed without an answer; 0: none */
-	int code;	   /* not 0: why everything fails */
+	/* From the first of these sequences to the other requests failed without an answer, and the agent is
+	 * not known to have got what fills their place; 0: none. */
+	uint64_t forsaken, forsaken_to;
+	int code; /* not 0: why everything fails */
 	bool ended;
 };
 
@@ -84,9 +86,15 @@ static void transmit(struct file_calls *calls, uint32_t tag, struct buf *payload
 		calls->send = NULL;
 }
 
+/* What the agent may not have seen, or may be asked for again, begins here. */
+static uint64_t oldest(const struct file_calls *calls)
+{
+	return calls->forsaken ? calls->forsaken : first((struct list *)&calls->under_way)->sequence;
+}
+
 static void transmit_call(struct file_calls *calls, struct file_call *call)
 {
-	transmit(calls, call->tag, &call->payload, call->sequence, first(&calls->under_way)->sequence - 1);
+	transmit(calls, call->tag, &call->payload, call->sequence, oldest(calls) - 1);
 }
 
 static uint32_t free_tag(struct file_calls *calls)
@@ -102,11 +110,12 @@ static uint32_t free_tag(struct file_calls *calls)
 
 static bool has_room(const struct file_calls *calls, const struct file_call *call)
 {
+	bool any = calls->count || calls->forsaken;
+
+	if (any && calls->last_sequence - oldest(calls) + 2 >= CALLS_MAX)
+		return false;
 	/* One alone always fits: it is bounded by the size of a frame. */
-	if (calls->count == 0)
-		return true;
-	return calls->last_sequence - first((struct list *)&calls->under_way)->sequence + 2 < CALLS_MAX &&
-	       calls->bytes + weight(call) <= CALL_BYTES_MAX;
+	return calls->count == 0 || calls->bytes + weight(call) <= CALL_BYTES_MAX;
 }
 
 static void send_waiting(struct file_calls *calls)
@@ -174,10 +183,10 @@ static void fill_gap(struct file_calls *calls)
 	struct buf payload;
 
 	if (encode_nothing(&payload) == 0)
-		for (uint64_t n = calls->forsaken; n && n <= calls->last_sequence; n++)
-			transmit(calls, FORSAKEN, &payload, n, calls->forsaken - 1);
+		for (uint64_t n = calls->forsaken; n && n <= calls->forsaken_to; n++)
+			transmit(calls, FORSAKEN | (uint32_t)(n == calls->forsaken_to), &payload, n,
+				 calls->forsaken - 1);
 	buf_free(&payload);
-	calls->forsaken = 0;
 }
 
 static void replace_by_nothing(struct file_call *call)
@@ -247,6 +256,7 @@ void file_calls_fail(struct file_calls *calls, int code)
 	calls->send = NULL;
 	if (!calls->forsaken && calls->count)
 		calls->forsaken = first(&calls->under_way)->sequence;
+	calls->forsaken_to = calls->last_sequence;
 	list_each (pos, &calls->under_way)
 		calls->by_tag[container_of(pos, struct file_call, link)->tag % CALLS_MAX] = NULL;
 	calls->count = 0;
@@ -272,8 +282,14 @@ int file_calls_reply(struct file_calls *calls, const struct frame *f)
 	struct file_reply reply;
 	int rc;
 
-	if (f->id & FORSAKEN)
+	if (f->id & FORSAKEN) {
+		/* Of the last of a gap: the agent works in order, and has got all before it. */
+		if (f->id & 1 && calls->forsaken) {
+			calls->forsaken = 0;
+			send_waiting(calls);
+		}
 		return 0;
+	}
 	if (!call || call->tag != f->id || !call->payload.len ||
 	    file_reply_decode((enum file_op)call->payload.data[0], f->payload, f->length, &reply))
 		return -EPROTO;

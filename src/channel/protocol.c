@@ -186,6 +186,21 @@ int start_decode(const void *payload, size_t len, struct start *ret)
 	return 0;
 }
 
+void start_set_limit(void *payload, size_t len, uint64_t spool_limit)
+{
+	struct reader r = {.at = payload, .left = len};
+	struct start s;
+	uint8_t *at;
+
+	get_u8(&r); /* kind */
+	get_u8(&r); /* input */
+	get_output(&r, &s);
+	get_u64(&r); /* timeout */
+	at = (uint8_t *)payload + (len - r.left);
+	for (unsigned i = 0; i < 8 && r.left >= 8; i++)
+		at[i] = (uint8_t)(spool_limit >> 8 * i);
+}
+
 static void strings_free(char **list)
 {
 	for (char **s = list; s && *s; s++)

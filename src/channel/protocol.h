@@ -148,6 +148,8 @@ struct report {
 int hello_encode(struct buf *out, enum spool_mode mode, uint64_t life);
 int start_encode(struct buf *out, const struct start *s);
 int start_decode(const void *payload, size_t len, struct start *ret);
+/* In a payload that start_decode() takes. */
+void start_set_limit(void *payload, size_t len, uint64_t spool_limit);
 void start_free(struct start *s);
 int outcome_encode(struct buf *out, const struct outcome *o);
 int outcome_decode(const void *payload, size_t len, struct outcome *ret);

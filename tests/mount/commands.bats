@@ -181,6 +181,29 @@ load helpers
 	within 20 reads "$B/wait" '0\n'
 }
 
+@test "what a process left in the background writes later comes behind the end" {
+	agent_only 'the service waits for the end of the output'
+	put "$B/cmd" '{ until [ -e /tmp/go ]; do sleep 0.01; done; echo later; } & echo now'
+	reads "$B/stdout" 'now\n'
+	reads "$B/wait" '0\n'
+	inside 'touch /tmp/go' >/dev/null
+	eventually 40 eval 'reads "$B/proc/1/stdout" "now\nlater\n" >/dev/null'
+	reads "$B/proc/1/stdout.log" 'now\nlater\n'
+}
+
+# It may come between the exit of the command and the word of it.
+@test "what a process left in the background writes all the time spoils nothing" {
+	agent_only 'the service waits for the end of the output'
+	local i
+	for i in {1..50}; do
+		put "$B/cmd" '(while :; do echo tick; done) & sleep 0.02; echo pid $! >&2; exit 7'
+		timeout 100 cat "$B/stdout" >"$T/ticks"
+		same 7 "$(cat "$B/wait")"
+		same tick "$(sort -u "$T/ticks")"
+		inside "kill -9 $(sed 's/pid //' "$B/proc/$((2 * i - 1))/stderr")"
+	done
+}
+
 @test "text of a megabyte runs, and comes back whole" {
 	{
 		echo 'cat <<END | wc -c'

@@ -62,6 +62,44 @@ setup() {
 	same 0 "$(inside 'cat /proc/[0-9]*/comm' | grep -c '^seq$')"
 }
 
+# What was written under the old one is there, and is read.
+@test "a limit that is lowered takes nothing back" {
+	mount_down
+	mount_up -o spool_limit=64Mi
+	mkdir -p "$B"
+	put "$B/cmd" 'exec yes'
+	eventually 40 eval '[ "$(stat -c %s "$B/stdout")" -gt 1000000 ]'
+	put "$B/proc/1/ctl" 'limit 64Ki'
+	eventually 40 status_is "$B" 'running full stdout'
+	put "$B/proc/1/ctl" 'signal KILL'
+	reads "$B/wait" '137\n'
+	local size
+	size=$(stat -c %s "$B/stdout")
+	cmp <(timeout 100 cat "$B/stdout") <(yes | head -c "$size")
+	[ ! -s "$B/error" ]
+}
+
+@test "a limit that was raised holds for the next mount" {
+	mount_down
+	mount_up -o spool_limit=64Ki,on_exit=keep
+	mkdir -p "$B"
+	put "$B/cmd" 'yes | head -c 200000; exit 3'
+	eventually 40 status_is "$B" 'running full stdout'
+	put "$B/proc/1/ctl" 'limit 1Mi'
+	reads "$B/wait" '3\n'
+	mount_down
+	mount_up -o spool_limit=64Ki,on_exit=keep
+	cmp <(timeout 100 cat "$B/proc/1/stdout") <(yes | head -c 200000)
+}
+
+@test "a terminal that is hung up while its output is full ends" {
+	put "$B/cmd" '{"command": "exec yes", "tty": true}'
+	eventually 40 status_is "$B" 'running full stdout'
+	put "$B/proc/1/ctl" 'signal HUP'
+	reads "$B/wait" '129\n'
+	same 65536 "$(timeout 100 cat "$B/stdout" | wc -c)"
+}
+
 @test "a limit that is no number is refused" {
 	put "$B/cmd" 'seq -w 1 200000'
 	fails 'Invalid argument' put "$B/proc/1/ctl" 'limit lots'

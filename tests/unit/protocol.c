@@ -86,6 +86,10 @@ static void test_start_terminal(void **state)
 	assert_int_equal(start_decode(b.data, b.len, &got), 0);
 	assert_true(got.tty && !got.merge && got.columns == TERMINAL_MAX && got.rows == 1);
 	start_free(&got);
+	start_set_limit(b.data, b.len, 1234567890123);
+	assert_int_equal(start_decode(b.data, b.len, &got), 0);
+	assert_int_equal(got.spool_limit, 1234567890123);
+	start_free(&got);
 	ASSERT_EXACT(&b, start_decode, struct start);
 	b.data[2] = 3; /* no such kind of output */
 	assert_int_equal(start_decode(b.data, b.len, &got), -EPROTO);
@@ -100,7 +104,9 @@ static void test_start_bare(void **state)
 	(void)state;
 	buf_init(&b, FRAME_PAYLOAD_MAX);
 	assert_int_equal(start_encode(&b, &(struct start){.kind = START_SHELL}), 0);
+	start_set_limit(b.data, b.len, 99);
 	assert_int_equal(start_decode(b.data, b.len, &got), 0);
+	assert_int_equal(got.spool_limit, 99);
 	assert_string_equal(got.cwd, "");
 	assert_null(got.argv[0]);
 	assert_null(got.env[0]);

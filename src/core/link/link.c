@@ -25,7 +25,11 @@ static void on_process(void *owner, uint32_t id, struct report *r)
 
 static int send_file_call(void *to, uint32_t tag, const void *payload, size_t len)
 {
-	return channel_file(to, tag, payload, len);
+	struct sandbox *s = to;
+	int rc = s->channel ? channel_file(s->channel, tag, payload, len) : -EPIPE;
+
+	reconnect_if_unsent(s, rc);
+	return rc;
 }
 
 static void on_ready(void *owner)
@@ -38,7 +42,7 @@ static void on_ready(void *owner)
 	s->agent_born = born;
 	s->files_ready = true;
 	if (s->files)
-		file_calls_resume(s->files, send_file_call, s->channel);
+		file_calls_resume(s->files, send_file_call, s);
 	sandbox_ready(s);
 	programs_again(s);
 }
@@ -48,7 +52,7 @@ struct file_calls *link_files(struct sandbox *s)
 	if (!s->files) {
 		s->files = file_calls_new();
 		if (s->files && s->files_ready)
-			file_calls_resume(s->files, send_file_call, s->channel);
+			file_calls_resume(s->files, send_file_call, s);
 	}
 	return s->files;
 }
@@ -84,18 +88,18 @@ static int keep_output(struct sandbox *s, struct process *p, enum stream_number 
 	uint64_t skip = st->size - offset;
 	int rc;
 
-	if (st->ended || offset + len <= st->size)
+	if (st->failure || offset + len <= st->size)
 		return 0;
 	if (offset > st->size)
 		return -EPROTO;
-	if (offset + len > p->start.spool_limit) /* an agent keeps to it; a mad one must not fill our disk */
+	if (offset + len > p->limit_most) /* an agent keeps to it; a mad one must not fill our disk */
 		return -EFBIG;
 	rc = stream_append(st, the_mount.settings.scratch, (const char *)data + skip, len - (size_t)skip);
 	if (rc == 0 && process_ended(p)) /* its end, which counts them, has overtaken them */
 		COUNT(s, output_bytes, len - skip);
 	if (rc == 0 && st->size - p->acknowledged[stream] >= OUTPUT_WINDOW / 4) {
 		p->acknowledged[stream] = st->size;
-		channel_have(s->channel, p->id, stream, st->size);
+		reconnect_if_unsent(s, channel_have(s->channel, p->id, stream, st->size));
 	}
 	return rc;
 }
@@ -139,7 +143,7 @@ static void on_end(void *owner, uint32_t id, enum stream_number stream, uint64_t
 	st = &p->streams[stream];
 	if (s->spool_dir >= 0)
 		stream_grow(st, size, false);
-	if (st->size == size)
+	if (st->size >= size) /* who was left behind may have written on before the end was told */
 		stream_end(st, 0);
 	else if (!st->ended)
 		lose_output(s, p, stream, EPROTO);

@@ -155,6 +155,12 @@ void reconnect_soon(struct sandbox *s, int code)
 		link_give_up(s, code);
 }
 
+void reconnect_if_unsent(struct sandbox *s, int rc)
+{
+	if (rc && rc != -EPIPE)
+		reconnect_soon(s, -rc);
+}
+
 void reconnect_done(struct sandbox *s)
 {
 	struct object *child;

@@ -31,6 +31,11 @@ struct reach {
 void reconnect_begin(struct sandbox *s, const struct error *why);
 /* The same, from anywhere. `code`: an errno that says why. */
 void reconnect_soon(struct sandbox *s, int code);
+/*
+ * `rc`: of sending what nobody would send again. Where the pipe did not take it the agent has to be told all
+ * over a new connection; a pipe that is broken says so itself.
+ */
+void reconnect_if_unsent(struct sandbox *s, int rc);
 /* The agent has reported. */
 void reconnect_done(struct sandbox *s);
 /* pulse.c: from now on, as long as it is in reach, sees to it that the agent answers. */

@@ -142,7 +142,7 @@ static int complete_start(struct sandbox *s, struct process *p, struct start *st
 	if (!start->cwd)
 		start->cwd = strdup(config_text(&s->effective, CONFIG_CWD));
 	start->name = strdup(p->object.name);
-	start->spool_limit = mount_spool_limit();
+	start->spool_limit = p->limit_most = mount_spool_limit();
 	if (!start->cwd || !start->name)
 		return -ENOMEM;
 	if (start->tty) {
@@ -263,7 +263,7 @@ void process_pump_input(struct process *p)
 		else
 			rc = channel_input(s->channel, p->id, piece.offset, piece.data, piece.len);
 		if (rc) { /* after a gap the agent would take no more: a new channel starts where it is */
-			reconnect_soon(s, -rc);
+			reconnect_if_unsent(s, rc);
 			return;
 		}
 	}
@@ -376,6 +376,7 @@ struct process *process_adopt(struct sandbox *s, uint32_t id, struct report *r)
 	}
 	p->numbered = numbered;
 	p->start = r->start;
+	process_adopt_limit(p, r);
 	r->start = (struct start){0};
 	p->state = PROCESS_STARTING;
 	p->committed_ns = r->outcome.started_ns;
@@ -487,14 +488,4 @@ int process_input_eof(struct process *p)
 	p->input.end = true;
 	process_pump_input(p);
 	return 0;
-}
-
-int process_limit(struct process *p, uint64_t bytes, struct error *err)
-{
-	struct sandbox *s = process_sandbox(p);
-
-	if (p->state == PROCESS_NONE)
-		return error_set(err, ESRCH, "NOT_STARTED", "process %s has no command yet", p->object.name);
-	p->start.spool_limit = bytes;
-	return p->sent && s->channel ? channel_limit(s->channel, p->id, bytes) : 0;
 }

@@ -39,6 +39,7 @@ struct process {
 	uint32_t columns, rows; /* its terminal, if it has or gets one */
 	struct start start;
 	struct stream streams[STREAMS];
+	uint64_t limit_most; /* the highest spool limit it ever had: what came under that is kept */
 	uint64_t acknowledged[STREAMS]; /* HAVE sent up to there */
 	struct sink input;
 	struct list enders; /* who waits for the end */
@@ -84,6 +85,8 @@ int process_status(const struct process *p, struct buf *out);
 int process_signal(struct process *p, int signal, struct error *err);
 int process_input_eof(struct process *p);
 int process_limit(struct process *p, uint64_t bytes, struct error *err);
+/* Of one that was started by another mount: what there is of it came under a limit it had. */
+void process_adopt_limit(struct process *p, const struct report *r);
 
 /* What config/command says, as process 1: not listed, stderr merged; a reference, or NULL (no memory). */
 struct process *process_make_main(struct sandbox *s, const char *text);

@@ -6,13 +6,15 @@
 
 static void resume_streams(struct process *p, const struct report *r)
 {
+	struct sandbox *s = process_sandbox(p);
+
 	for (int i = 0; i < STREAMS; i++) {
 		struct stream *st = &p->streams[i];
 
-		if (process_sandbox(p)->spool_dir < 0) {
+		if (s->spool_dir < 0) {
 			p->acknowledged[i] = st->size;
-			if (!st->ended)
-				channel_want(process_sandbox(p)->channel, p->id, i, st->size);
+			if (!st->failure) /* what is left behind may write on after the end */
+				reconnect_if_unsent(s, channel_want(s->channel, p->id, i, st->size));
 			continue;
 		}
 		stream_grow(st, r->size[i], r->full[i]);
@@ -23,6 +25,8 @@ static void resume_streams(struct process *p, const struct report *r)
 
 void process_resume(struct process *p, const struct report *r)
 {
+	struct sandbox *s = process_sandbox(p);
+
 	p->sent = p->reported = true;
 	p->started_ns = r->outcome.started_ns;
 	if (p->state == PROCESS_STARTING) {
@@ -33,10 +37,10 @@ void process_resume(struct process *p, const struct report *r)
 	resume_streams(p, r);
 	if (!sink_resume(&p->input, r->input_received, r->input_taken, r->input_ended) || r->input_closed)
 		sink_close(&p->input);
+	if (r->start.text && p->start.spool_limit != r->start.spool_limit)
+		reconnect_if_unsent(s, channel_limit(s->channel, p->id, p->start.spool_limit));
 	if (!r->running)
 		process_apply_outcome(p, &r->outcome);
-	else if (r->start.text && p->start.spool_limit != r->start.spool_limit)
-		channel_limit(process_sandbox(p)->channel, p->id, p->start.spool_limit);
 }
 
 void process_settle(struct process *p)
