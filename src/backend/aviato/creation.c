@@ -214,11 +214,20 @@ static void undo(struct remote *i)
 	}
 	u->aviato = i->aviato;
 	u->method = method_of(i);
-	u->body = make_body(i);
+	u->body = i->id[0] ? NULL : make_body(i);
+	strcpy(u->id, i->id);
 	u->pause_ms = UNDO_FIRST_MS;
 	list_init(&u->link);
 	list_append(&i->aviato->undoing, &u->link);
-	undo_later(u);
+	if (u->id[0])
+		undo_again(u);
+	else
+		undo_later(u);
+}
+
+void creation_delete(struct remote *i)
+{
+	undo(i);
 }
 
 void creation_close(struct aviato *a)

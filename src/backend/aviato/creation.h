@@ -28,4 +28,6 @@ void make_request_id(char ret[37]);
 void creation_begin(struct remote *i);
 
 /* Calls off what is being undone. */
+/* One that is given up: it is deleted, in the background. */
+void creation_delete(struct remote *i);
 void creation_close(struct aviato *a);

@@ -28,7 +28,7 @@ static void give_up_for(struct remote *i, const struct error *why)
 	else if (i->paused)
 		remote_look(i, PHASE_STARTING);
 	else
-		remote_end(i, END_FAILED, why);
+		remote_give_up(i, why);
 }
 
 static void give_up(struct remote *i, int code, const char *reason, const char *text)
@@ -103,6 +103,7 @@ static void send_program(struct remote *i)
 	cJSON_AddStringToObject(body, "path", path);
 	cJSON_AddItemToObject(body, "content", cJSON_CreateStringReference(i->agent->content));
 	request_start(&i->request, i->aviato, "WriteFile", body, SEND_MS, SEND_BUDGET_MS, sent, i);
+	i->request.patient = true;
 }
 
 /* --- Asking for it --- */
@@ -261,7 +262,7 @@ static void wait_for_it(struct remote *i)
 	else if (i->paused || request_clock_ms() < i->reach_until)
 		remote_poll_later(i);
 	else
-		remote_end(i, END_FAILED, &why);
+		remote_give_up(i, &why);
 }
 
 void remote_reach_if_it_answers(struct remote *i)

@@ -126,6 +126,13 @@ void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 	logs_step(i);
 }
 
+void remote_give_up(struct remote *i, const struct error *why)
+{
+	if (i->made)
+		creation_delete(i);
+	remote_end(i, END_FAILED, why);
+}
+
 /* --- What the service says --- */
 
 static void keep_text(char *ret, size_t size, const char *text)
@@ -250,8 +257,10 @@ static void looked(void *owner, const cJSON *answer, const struct rpc_status *st
 		remote_watch_later(i);
 	} else {
 		failure_set_start(&why, status, "look the sandbox up");
-		if (failure_is_gone(status) || !i->was_reached)
+		if (failure_is_gone(status))
 			remote_end(i, END_FAILED, &why);
+		else if (!i->was_reached)
+			remote_give_up(i, &why);
 		else
 			remote_unreachable(i, &why);
 	}
@@ -277,6 +286,7 @@ static void poll_again(void *arg)
 	request_start(&i->request, i->aviato, "GetSandbox", body,
 		      i->completed ? EXIT_CODE_PAUSE_MS : POLL_TIMEOUT_MS,
 		      i->completed || i->phase == PHASE_LOOKING ? 0 : POLL_BUDGET_MS, looked, i);
+	i->request.patient = i->phase == PHASE_STARTING;
 }
 
 void remote_look(struct remote *i, enum phase phase)
@@ -295,6 +305,7 @@ void remote_created(struct remote *i, const cJSON *sandbox)
 	sandbox_creating(i->sandbox);
 	core_unlock();
 	i->phase = PHASE_STARTING;
+	i->made = true;
 	i->poll_ms = POLL_FIRST_MS;
 	i->exit_code_polls = EXIT_CODE_POLLS;
 	if (i->wants.stop || i->wants.keep)

@@ -66,6 +66,7 @@ struct remote {
 	bool tried;	  /* to reach it though it is paused: using it might let it go on */
 	bool refused;	  /* the last call, as if it did not run */
 	bool kept;
+	bool made; /* by this mount: what it gives up has to be deleted */
 	/* core's wishes */
 	struct {
 		bool start, stop, keep, remove;
@@ -113,4 +114,6 @@ void remote_created(struct remote *i, const cJSON *sandbox);
 void remote_pipe_lost(struct remote *i);
 /* Tells core the end, once. */
 void remote_end(struct remote *i, enum sandbox_end how, const struct error *why);
+/* It cannot be used, though it may run: the same, and it is deleted if this mount has made it. */
+void remote_give_up(struct remote *i, const struct error *why);
 void remote_describe(struct remote *i, cJSON *info);

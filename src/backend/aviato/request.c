@@ -28,6 +28,11 @@ uint64_t request_clock_ms(void)
 
 static void attempt(void *arg);
 
+static struct endpoint *endpoint_for(const struct request *r)
+{
+	return strncmp(r->method, "SandboxTemplateService/", 23) ? r->aviato->endpoint : r->aviato->templates;
+}
+
 static void finish(struct request *r, const struct rpc_status *status)
 {
 	cJSON *answer = r->answer;
@@ -37,7 +42,8 @@ static void finish(struct request *r, const struct rpc_status *status)
 	r->call = NULL;
 	free(r->body);
 	r->body = NULL;
-	breaker_report(r->aviato, &s);
+	if (endpoint_for(r) == r->aviato->endpoint) /* the other service's trouble is its own */
+		breaker_report(r->aviato, &s);
 	r->done(r->owner, s.code == RPC_OK ? answer : NULL, &s);
 	cJSON_Delete(answer);
 }
@@ -114,11 +120,6 @@ static void no_memory(struct request *r)
 	finish(r, &s);
 }
 
-static struct endpoint *endpoint_for(const struct request *r)
-{
-	return strncmp(r->method, "SandboxTemplateService/", 23) ? r->aviato->endpoint : r->aviato->templates;
-}
-
 static void attempt(void *arg)
 {
 	struct request *r = arg;
@@ -149,10 +150,10 @@ static void refused(void *arg)
 	struct rpc_status s;
 
 	r->delay = NULL;
-	if (breaker_is_open(r->aviato, &s))
-		finish(r, &s);
-	else
+	if (!breaker_is_open(r->aviato, &s))
 		attempt(r);
+	else if (!r->patient || !try_again(r, &s))
+		finish(r, &s);
 }
 
 void request_start(struct request *r, struct aviato *a, const char *method, cJSON *body, uint32_t timeout_ms,

@@ -29,6 +29,7 @@ struct request {
 	/* Hears of each failure that is not the last by itself: whether the call is repeated. To be set after
 	 * request_start(); failure_is_passing() otherwise. */
 	bool (*passing)(void *owner, const struct rpc_status *status);
+	bool patient; /* to be set likewise: tried for all of the budget, also where nothing can be reached */
 	/* While under way */
 	struct call *call;
 	struct delay *delay;

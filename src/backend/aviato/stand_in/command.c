@@ -205,8 +205,9 @@ static void on_output(struct command *c, const struct exec_message *m)
 	char lost[80];
 
 	command_lost_cwd(c, lost, sizeof lost);
-	if (m->is_stderr && *c->start.cwd && !o->told && o->pending.len == m->len &&
-	    m->len == strlen(lost) + 1 && memcmp(o->pending.data, lost, strlen(lost)) == 0) {
+	if ((m->is_stderr || one_stream(c)) && *c->start.cwd && !o->told && o->pending.len == m->len &&
+	    m->len == strlen(lost) + (c->start.tty ? 2 : 1) &&
+	    memcmp(o->pending.data, lost, strlen(lost)) == 0) {
 		c->lost_cwd = true;
 		o->pending.len = 0;
 	}

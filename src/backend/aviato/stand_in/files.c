@@ -14,6 +14,7 @@
 #define RUNNING_MAX 64u
 #define INPUT_HIGH  (2u << 20)
 #define LINE_BYTES  (4u << 20)
+#define VAIN_MAX    (4u * HELPER_OUTPUT_MAX)
 /* Without a helper, until the next one. */
 #define HOLD_MIN_MS 500u
 #define HOLD_MAX_MS 15000u
@@ -152,6 +153,7 @@ static void lose(struct stand_in_files *files, const struct error *why)
 		return;
 	list_init(&again);
 	files->helper = NULL;
+	files->vain = 0;
 	files->held = false;
 	files->running_count = 0;
 	while (!list_empty(&files->running)) {
@@ -215,13 +217,16 @@ static int take_answer(struct stand_in_files *files, struct helper_output *o)
 	if (rc != -EPROTO && helper_end(o))
 		rc = -EPROTO;
 	if (rc == -EPROTO) {
-		rc = o->short_of ? -EAGAIN : -EPROTO;
+		/* Bytes that only look like its end come by chance, and not again and again. */
+		files->vain += o->short_of ? before.left : 0;
+		rc = o->short_of && files->vain < VAIN_MAX ? -EAGAIN : -EPROTO;
 		*o = before;
 		return rc;
 	}
 	if (file_work_holds(w))
 		files->held = false;
 	files->running_count--;
+	files->vain = 0;
 	if (rc && o->reason)
 		explain(w, rc, o->reason);
 	files->pause_ms = HOLD_MIN_MS; /* this one works */

@@ -50,6 +50,7 @@ struct stand_in_files {
 	struct whole *whole;  /* instead of it, where there is no shell; or NULL */
 	struct delay *delay;  /* until there is to be one again, whether anybody asks or not */
 	unsigned pause_ms;    /* the next one */
+	uint64_t vain;	      /* bytes looked through for an answer whose end had not come */
 	bool held;	      /* what follows goes by the answer to the last one */
 	struct list listings; /* begun and not read to the end; the newest last */
 	unsigned listing_count;

@@ -19,7 +19,7 @@
 #define MARK_BYTES 80
 
 /* $1 the mark $2 the number */
-static const char script[] = "for p in $(grep -ls \"$1\" /proc/[0-9]*/environ 2>/dev/null); do\n"
+static const char script[] = "for p in $(grep -lsF \"$1\" /proc/[0-9]*/environ 2>/dev/null); do\n"
 			     "p=${p#/proc/}; kill -\"$2\" \"${p%/environ}\" 2>/dev/null; done; :";
 
 struct errand {

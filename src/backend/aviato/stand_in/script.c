@@ -52,7 +52,8 @@ LINE("u=; [ -r \"$1\" ] && [ -w \"$1\" ] || { u=$(stat -c %a -- \"$1\" 2>/dev/nu
 LINE("s=$(put \"$@\" 2>&1 >/dev/null); r=$?; [ -z \"$u\" ] || chmod \"$u\" \"$1\"")
 LINE("case $r in 0) return;; 7) no \"$s\"; printf 'z\\0'; exit 1;; *) take \"$3\" >/dev/null; no \"$s\";; esac; }")
 LINE("size() { if command -v truncate >/dev/null; then truncate -c -s \"$2\" -- \"$1\"; else dd if=/dev/null of=\"$1\" bs=1 seek=\"$2\"; fi; }")
-LINE("flush() { sync -- \"$1\" 2>/dev/null || sync; }")
+LINE("flush() { e=$(sync -- \"$1\" 2>&1) || case $e in *': Input/output error' | *': No space left on device' | *': Disk quota exceeded' | *': Quota exceeded')")
+LINE("printf '%s\\n' \"$e\" >&2; false;; *) sync;; esac; }")
 LINE("owner() { chown -h -- \"$2\" \"$1\"; }")
 LINE("mode() { if [ -L \"$1\" ]; then echo ': Operation not supported' >&2; false; else chmod -- \"$2\" \"$1\"; fi; }")
 /* Fractions of a second are GNU's. */
