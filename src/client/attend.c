@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,7 @@ struct copy {
 	const struct started *command;
 	int from, to;
 	char *bytes;
-	bool broken; /* what came could not be written, and not because nobody reads */
+	atomic_bool broken; /* what came could not be written, and not because nobody reads */
 };
 
 /*
@@ -83,8 +84,11 @@ static void *copy_output(void *arg)
 	while ((n = read(c->from, c->bytes, PIECE)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) /* its status says why */
+		if (n < 0) { /* where its status is no success, that says why */
+			c->broken = true;
+			fprintf(stderr, "%s: output: %s\n", c->command->box->who, strerror(errno));
 			return NULL;
+		}
 		rc = write_all(c->to, c->bytes, (size_t)n);
 		c->broken = rc && rc != -EPIPE;
 		if (c->broken)
@@ -115,13 +119,16 @@ static bool is_background(void)
 
 static void *copy_input(void *arg)
 {
-	const struct copy *c = arg;
+	struct copy *c = arg;
 	ssize_t n;
+	int rc = 0;
 
 	for (;;) {
 		n = read(STDIN_FILENO, c->bytes, PIECE);
-		if (n > 0 && write_all(c->to, c->bytes, (size_t)n) == 0)
+		if (n > 0 && (rc = write_all(c->to, c->bytes, (size_t)n)) == 0)
 			continue;
+		if (n < 0)
+			rc = -errno;
 		if (n < 0 && errno == EAGAIN)
 			wait_for(STDIN_FILENO, POLLIN);
 		else if (n < 0 && errno == EIO && is_background())
@@ -129,6 +136,10 @@ static void *copy_input(void *arg)
 		else if (n >= 0 || errno != EINTR)
 			break;
 	}
+	/* End of file follows, and the command would take it for that of all there was. */
+	c->broken = rc && rc != -EPIPE && n != 0;
+	if (c->broken)
+		fprintf(stderr, "%s: input: %s\n", c->command->box->who, strerror(-rc));
 	close(c->to);
 	return NULL;
 }
@@ -173,7 +184,7 @@ static int carry(const struct started *p)
 	terminal_leave();
 	rc = started_outcome(p);
 	/* Success would be said of output that is not there. */
-	return rc == 0 && (out.broken || err.broken) ? CLIENT_BROKEN : rc;
+	return rc == 0 && (in.broken || out.broken || err.broken) ? CLIENT_BROKEN : rc;
 }
 
 int attend(const struct box *b, const struct order *o)

@@ -65,7 +65,7 @@ static bool pass(const struct started *p, int number)
 	/* The group in the sandbox belongs to no shell, and TSTP stops no such group. */
 	rc = started_signal(p, number == SIGTSTP ? SIGSTOP : number);
 
-	if (rc == -EAGAIN && is_end(number)) {
+	if ((rc == -EAGAIN || rc == -ETIMEDOUT) && is_end(number)) {
 		started_forget(p);
 		signals_die(number);
 	}

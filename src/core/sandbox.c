@@ -229,6 +229,7 @@ static void settle(struct sandbox *s, enum sandbox_state state, const struct err
 {
 	struct object *child;
 
+	s->settling = true;
 	if (s->main)
 		sandbox_end_process(s, s->main, why);
 	for (uint64_t after = 0; (child = object_next(&s->object, after));) {
@@ -242,6 +243,7 @@ static void settle(struct sandbox *s, enum sandbox_state state, const struct err
 	sandbox_set_state(s, state);
 	core_wake(&s->startup);
 	core_wake(&s->inbox.waiters);
+	programs_again(s);
 	session_stopped(s, NULL);
 	part_from_front(s);
 }

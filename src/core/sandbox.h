@@ -65,6 +65,7 @@ struct sandbox {
 	uint64_t began_ms; /* when this mount began to start it, by CLOCK_MONOTONIC; 0 if it did not */
 	bool began;	   /* the backend was told to start it */
 	bool kept;	   /* lives on when this mount ends */
+	bool settling;	   /* its commands are ended with it */
 	bool stopping;	   /* we asked for its end */
 	bool arriving;	   /* of an earlier mount, and its agent has not reported yet */
 	bool closing;	   /* its session waits for its end */

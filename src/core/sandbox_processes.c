@@ -88,7 +88,7 @@ static void main_ended(struct sandbox *s)
 	struct buf status;
 	struct error err;
 
-	if (s->stopping)
+	if (s->stopping || s->settling)
 		return;
 	if (process_exit_number(s->main) != 0) {
 		buf_init(&status, 1024);

@@ -36,6 +36,7 @@ static _Thread_local struct {
 	bool init;
 	uint32_t wanted;
 	int32_t backing;
+	bool stream;
 } reply;
 
 /* --- Requests --- */
@@ -93,7 +94,7 @@ static ssize_t send_init(int fd, const struct iovec *iov, int count)
 }
 
 /* libfuse sends a header and one buffer, which ends with what was opened. */
-static void name_backing(const struct iovec *iov, int count)
+static void amend_open(const struct iovec *iov, int count)
 {
 	const struct fuse_out_header *head = iov[0].iov_base;
 	struct fuse_open_out open;
@@ -103,8 +104,12 @@ static void name_backing(const struct iovec *iov, int count)
 		return;
 	at = (char *)iov[1].iov_base + iov[1].iov_len - sizeof open;
 	memcpy(&open, at, sizeof open);
-	open.open_flags |= OPEN_PASSTHROUGH;
-	open.padding = (uint32_t)reply.backing; /* its name before it had a use */
+	if (reply.backing) {
+		open.open_flags |= OPEN_PASSTHROUGH;
+		open.padding = (uint32_t)reply.backing; /* its name before it had a use */
+	}
+	if (reply.stream)
+		open.open_flags |= FOPEN_STREAM;
 	memcpy(at, &open, sizeof open);
 }
 
@@ -115,8 +120,9 @@ static ssize_t answer(int fd, struct iovec *iov, int count, void *userdata)
 		reply.init = false;
 		return send_init(fd, iov, count);
 	}
-	if (reply.backing)
-		name_backing(iov, count);
+	if (reply.backing || reply.stream)
+		amend_open(iov, count);
+	reply.stream = false;
 	return writev(fd, iov, count);
 }
 
@@ -145,4 +151,9 @@ bool amend_has_passthrough(void)
 void amend_backing(int32_t id)
 {
 	reply.backing = id;
+}
+
+void amend_stream(void)
+{
+	reply.stream = true;
 }

@@ -36,3 +36,6 @@ bool amend_has_passthrough(void);
  * error passes as it is.
  */
 void amend_backing(int32_t id);
+/* The next reply this thread sends, one to OPEN, is of a file without a position: its readers do not keep its
+ * writers waiting. */
+void amend_stream(void);

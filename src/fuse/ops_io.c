@@ -1,6 +1,7 @@
 /* FUSE operations on open files and directories. */
 #include "fuse/ops.h"
 
+#include "fuse/amend.h"
 #include "fuse/bulk.h"
 #include "fuse/graft/index.h"
 #include "fuse/pending.h"
@@ -103,6 +104,8 @@ static bool try_open(struct request *r, struct pending *p)
 		fuse_reply_err(r->req, -rc);
 		return true;
 	}
+	if (r->fi.nonseekable)
+		amend_stream();
 	if (fuse_reply_open(r->req, &r->fi) == -ENOENT) /* interrupted: there will be no release */
 		close_opened(o);
 	return true;

@@ -9,6 +9,7 @@
 struct watch {
 	struct waiter waiter;
 	struct fuse_pollhandle *ph; /* NULL once it was notified */
+	struct list *list;	    /* it was armed on */
 	bool orphan;		    /* the file was released meanwhile: notify() frees it */
 };
 
@@ -40,6 +41,7 @@ static void notify(struct waiter *w)
 int watch_arm(struct watch **watch, struct fuse_pollhandle *ph, struct list *list)
 {
 	struct watch *w = *watch;
+	struct list now = {&now, &now};
 
 	if (!w) {
 		w = *watch = calloc(1, sizeof *w);
@@ -48,8 +50,15 @@ int watch_arm(struct watch **watch, struct fuse_pollhandle *ph, struct list *lis
 		list_init(&w->waiter.link);
 		w->waiter.run = notify;
 	}
-	if (!w->ph) /* else it waits already, or is about to notify whatever handle is there */
+	if (!w->ph) { /* else it waits already, or is about to notify whatever handle is there */
 		list_append(list, &w->waiter.link);
+	} else if (w->list != list && !list_empty(&w->waiter.link)) {
+		/* What the file reads is another now: the kernel asks again, and waits on that. */
+		list_remove(&w->waiter.link);
+		list_append(&now, &w->waiter.link);
+		core_wake(&now);
+	}
+	w->list = list;
 	if (w->ph != ph)
 		destroy_handle(w->ph);
 	w->ph = ph;

@@ -82,7 +82,7 @@ static int open_terminal(struct handle *h, const struct place *at)
 		tree_keep_error(at, &err);
 		return -err.code;
 	}
-	h->bound = object_ref(&p->object);
+	h->bound = &p->object;
 	h->stream = &p->streams[STREAM_OUT];
 	stream_add_reader(h->stream);
 	h->sink = &p->input;
@@ -100,6 +100,10 @@ static int bind(struct handle *h, struct place *at)
 		h->stream = h->node->stream(at);
 		if (h->stream)
 			stream_add_reader(h->stream);
+		/* `logs`: the sandbox lets its main process go when it is removed. */
+		if (at->sandbox && at->sandbox->main && h->stream == &at->sandbox->main->streams[STREAM_OUT] &&
+		    !h->bound)
+			h->bound = object_ref(&at->sandbox->main->object);
 	}
 	if (h->node->feed) {
 		h->lines = malloc(sizeof *h->lines);
@@ -470,5 +474,7 @@ unsigned handle_poll(struct handle *h, struct list **ret_wait)
 		return events | POLLIN;
 	if (serve_stream(h->stream, h->cursor, 1, true, &served, ret_wait) == -EAGAIN)
 		return events;
+	if (h->stream->ended) /* its list is never woken again, and may go before this handle does */
+		*ret_wait = NULL;
 	return events | POLLIN;
 }

@@ -107,6 +107,7 @@ static void deadline(struct object *o)
 	if (s->files)
 		file_calls_fail(s->files, ETIMEDOUT);
 	core_wake(&s->startup);
+	programs_again(s);
 }
 
 void reconnect_begin(struct sandbox *s, const struct error *why)

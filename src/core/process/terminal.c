@@ -34,6 +34,7 @@ struct process *terminal_begin(struct sandbox *s, struct error *err)
 
 	if (rc)
 		return NULL;
+	object_ref(&p->object); /* one that cannot be started has ended at once, and might be pruned */
 	p->columns = s->columns;
 	p->rows = s->rows;
 	rc = command_parse(INTERACTIVE_SHELL, strlen(INTERACTIVE_SHELL), &start, err);
@@ -45,6 +46,7 @@ struct process *terminal_begin(struct sandbox *s, struct error *err)
 	}
 	if (rc) {
 		process_drop(p);
+		object_unref(&p->object);
 		return NULL;
 	}
 	return p;
