@@ -116,6 +116,16 @@ ssize_t files_write_at(int fd, const void *data, size_t size, off_t off)
 	return r < 0 ? -errno : r;
 }
 
+#define APPEND 0x10 /* of pwritev2(2) */
+
+ssize_t files_append(int fd, const void *data, size_t size)
+{
+	struct iovec v = {(void *)(uintptr_t)data, size};
+	ssize_t r = syscall(SYS_pwritev2, fd, &v, 1, -1L, -1L, APPEND);
+
+	return r < 0 ? -errno : r;
+}
+
 int files_open_dir(int fd)
 {
 	return reopen(fd, O_RDONLY | O_DIRECTORY);

@@ -24,6 +24,9 @@ int files_tmpfile(int dir, int flags, mode_t mode);
 /* pwrite(2) at `off`, which of a descriptor that appends pwrite() itself is not. -errno. */
 ssize_t files_write_at(int fd, const void *data, size_t size, off_t off);
 
+/* At its end, whether or not the descriptor appends. -errno. */
+ssize_t files_append(int fd, const void *data, size_t size);
+
 /* A directory for listing. */
 int files_open_dir(int fd);
 

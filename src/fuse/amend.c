@@ -94,7 +94,7 @@ static ssize_t send_init(int fd, const struct iovec *iov, int count)
 }
 
 /* libfuse sends a header and one buffer, which ends with what was opened. */
-static void amend_open(const struct iovec *iov, int count)
+static void change_open(const struct iovec *iov, int count)
 {
 	const struct fuse_out_header *head = iov[0].iov_base;
 	struct fuse_open_out open;
@@ -121,7 +121,7 @@ static ssize_t answer(int fd, struct iovec *iov, int count, void *userdata)
 		return send_init(fd, iov, count);
 	}
 	if (reply.backing || reply.stream)
-		amend_open(iov, count);
+		change_open(iov, count);
 	reply.stream = false;
 	return writev(fd, iov, count);
 }

@@ -101,8 +101,8 @@ static int bind(struct handle *h, struct place *at)
 		if (h->stream)
 			stream_add_reader(h->stream);
 		/* `logs`: the sandbox lets its main process go when it is removed. */
-		if (at->sandbox && at->sandbox->main && h->stream == &at->sandbox->main->streams[STREAM_OUT] &&
-		    !h->bound)
+		if (at->sandbox && at->sandbox->main &&
+		    h->stream == &at->sandbox->main->streams[STREAM_OUT] && !h->bound)
 			h->bound = object_ref(&at->sandbox->main->object);
 	}
 	if (h->node->feed) {

@@ -88,7 +88,7 @@ setup() {
 	put "$B/proc/1/ctl" 'limit 1Mi'
 	reads "$B/wait" '3\n'
 	mount_down
-	mount_up -o spool_limit=64Ki,on_exit=keep
+	mount_up -o spool_limit=64Ki
 	cmp <(timeout 100 cat "$B/proc/1/stdout") <(yes | head -c 200000)
 }
 

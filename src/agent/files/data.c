@@ -193,10 +193,10 @@ static int append(struct file_work *w)
 	off_t end;
 
 	for (size_t done = 0; done < w->q->data_len;) {
-		ssize_t n = write(fd, w->q->data + done, w->q->data_len - done);
+		ssize_t n = files_append(fd, w->q->data + done, w->q->data_len - done);
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
+		if (n < 0 && n != -EINTR)
+			return (int)n;
 		done += n > 0 ? (size_t)n : 0;
 	}
 	end = lseek(fd, 0, SEEK_CUR);
@@ -211,7 +211,7 @@ int act_write(struct file_work *w)
 
 	if (!w->handle->data)
 		return -EBADF;
-	if (w->handle->appends && q->bits & FILE_OPEN_APPEND)
+	if (q->bits & FILE_OPEN_APPEND)
 		return append(w);
 	do {
 		ssize_t n = files_write_at(w->handle->fd, q->data + done, q->data_len - done,

@@ -163,7 +163,7 @@ static void undone(void *owner, const cJSON *answer, const struct rpc_status *st
 		undo_later(u);
 	} else {
 		if (u->id[0])
-			log_info("sandbox %s, of whose creation nothing was heard, is deleted", u->id);
+			log_info("sandbox %s, which was given up here, is deleted", u->id);
 		undo_free(u);
 	}
 }

@@ -1,6 +1,7 @@
 /* From a running sandbox to the agent in it: asking for it, sending it where it is missing, and again. */
 #include "backend/aviato/remote.h"
 
+#include "backend/aviato/creation.h"
 #include "backend/aviato/delay.h"
 #include "backend/aviato/failure.h"
 #include "backend/aviato/search.h"
@@ -18,6 +19,13 @@
 #define PAUSE_MAX_MS   2000u
 
 static void open_pipe(struct remote *i);
+
+void remote_give_up(struct remote *i, const struct error *why)
+{
+	if (i->made)
+		creation_delete(i);
+	remote_end(i, END_FAILED, why);
+}
 
 static void give_up_for(struct remote *i, const struct error *why)
 {

@@ -126,13 +126,6 @@ void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 	logs_step(i);
 }
 
-void remote_give_up(struct remote *i, const struct error *why)
-{
-	if (i->made)
-		creation_delete(i);
-	remote_end(i, END_FAILED, why);
-}
-
 /* --- What the service says --- */
 
 static void keep_text(char *ret, size_t size, const char *text)

@@ -81,8 +81,8 @@ static bool is_opaque(int dir)
 {
 	char value = 0;
 
-	return (fgetxattr(dir, "trusted.overlay.opaque", &value, 1) == 1 ||
-		fgetxattr(dir, "user.overlay.opaque", &value, 1) == 1) &&
+	/* Where overlayfs keeps it in the other one, this one is the sandbox's to write. */
+	return fgetxattr(dir, geteuid() ? "user.overlay.opaque" : "trusted.overlay.opaque", &value, 1) == 1 &&
 	       value == 'y';
 }
 

@@ -15,7 +15,8 @@ struct far_reader {
 	struct far *far; /* a reference */
 	struct far_node *node;
 	struct far_listing *listing;
-	bool read; /* its beginning was */
+	bool read;  /* its beginning was */
+	bool fresh; /* it was taken for the read that comes */
 };
 
 static struct far_reader *reader(const struct fuse_file_info *fi)
@@ -162,6 +163,7 @@ static size_t fill(fuse_req_t req, struct far_reader *r, off_t off, char *out, s
 
 static bool reply_again(struct far_op *op)
 {
+	reader(&op->fi)->fresh = true;
 	far_readdir(op->req, op->size, op->off, &op->fi, op->flags);
 	return true;
 }
@@ -182,8 +184,10 @@ void far_readdir(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *
 		return;
 	}
 	if (off == 0) {
-		again = r->read; /* rewinddir(3): what is there now */
+		/* rewinddir(3), or fdopendir(3) of a descriptor that is older: what is there now */
+		again = !r->fresh && (r->read || !r->node->dir || r->node->dir->listing != r->listing);
 		r->read = !again;
+		r->fresh = false;
 	}
 	if (!again && out)
 		used = fill(req, r, off, out, size, plus);

@@ -354,7 +354,7 @@ static void flushed(struct far_op *op)
 	if (n->done < op->number)
 		far_op_wait(op, &n->flushing, flushed);
 	else
-		far_op_finish(op, far_take_error(n));
+		far_op_finish(op, op->flags ? far_take_error(n) : 0);
 }
 
 void far_flush(fuse_req_t req, struct fuse_file_info *fi)
@@ -368,7 +368,7 @@ void far_flush(fuse_req_t req, struct fuse_file_info *fi)
 	core_lock();
 	waits = n->given != n->done;
 	asks = !waits && f->live && f->changed;
-	if (!waits && !asks && f->writes)
+	if (!waits && !asks && f->changed)
 		rc = far_take_error(n);
 	core_unlock();
 	if (asks) {
@@ -383,6 +383,7 @@ void far_flush(fuse_req_t req, struct fuse_file_info *fi)
 	if (!op)
 		return;
 	op->number = n->given;
+	op->flags = f->changed;
 	flushed(op);
 	core_unlock();
 }

@@ -221,6 +221,11 @@ static int on_renamed(struct far_op *op, struct file_reply *reply)
 		graft_nodes_moved(&move);
 	moved = known_at(from, op->name);
 	back = known_at(to, op->newname);
+	/* Two names of one file: rename(2) has left both. */
+	if (moved && back && !exchange && moved->dev == back->dev && moved->ino == back->ino) {
+		far_op_finish(op, 0);
+		return 0;
+	}
 	if (back && exchange)
 		far_forget_attributes(back);
 	else if (back)

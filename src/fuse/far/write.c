@@ -11,6 +11,7 @@
 #include "fuse/far/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ static int on_change(struct far_aside *a, int error, struct file_reply *reply)
 		n->error = error;
 	if (error)
 		n->has_attr = false;
-	if (!error && a->size && reply->value != a->number && !a->file->appends && !n->error)
+	if (!error && a->size && a->number && reply->value != a->number && !n->error)
 		n->error = -EIO; /* it stopped before its end, and did not say why */
 	/* The answer to the last one tells how it is now; those before it told of what is over. */
 	if (!error && n->given == n->done)
@@ -58,7 +59,7 @@ static int send_change(struct far_node *n, struct far_file *f, struct file_reque
 	a->answered = on_change;
 	a->file = f;
 	a->size = q->op == FILE_WRITE ? q->data_len : 0;
-	a->number = q->offset + q->data_len;
+	a->number = q->bits & FILE_OPEN_APPEND ? 0 : q->offset + q->data_len; /* 0: only the agent knows */
 	n->given++;
 	n->changing += a->size;
 	if (f)
@@ -87,13 +88,12 @@ static void grow(struct far_node *n, uint64_t end)
 		n->attr.st_size = (off_t)end;
 }
 
-/* `page`: of a mapping, which has its place also where the file is appended to. */
-static int write_now(struct far_file *f, const char *data, size_t size, off_t off, bool page)
+static int write_now(struct far_file *f, const char *data, size_t size, off_t off, bool append)
 {
 	struct file_request q = {.op = FILE_WRITE,
 				 .handle = f->handle,
 				 .offset = (uint64_t)off,
-				 .bits = f->appends && !page ? FILE_OPEN_APPEND : 0,
+				 .bits = append ? FILE_OPEN_APPEND : 0,
 				 .data = (const uint8_t *)data,
 				 .data_len = (uint32_t)size};
 	struct far_node *n = f->node;
@@ -132,7 +132,7 @@ static void write_when_room(struct far_op *op)
 static int on_written(struct far_op *op, struct file_reply *reply)
 {
 	if (!op->error) {
-		if (!op->opened->appends && reply->value > (uint64_t)op->off &&
+		if (!op->flags && reply->value > (uint64_t)op->off &&
 		    reply->value - (uint64_t)op->off < op->size)
 			op->size = reply->value - (uint64_t)op->off;
 		far_forget_attributes(op->node);
@@ -146,7 +146,7 @@ static void ask_write(struct far_op *op)
 	struct file_request q = {.op = FILE_WRITE,
 				 .handle = op->opened->handle,
 				 .offset = (uint64_t)op->off,
-				 .bits = op->opened->appends && !op->flags ? FILE_OPEN_APPEND : 0,
+				 .bits = op->flags ? FILE_OPEN_APPEND : 0,
 				 .data = (const uint8_t *)op->data,
 				 .data_len = (uint32_t)op->size};
 
@@ -156,7 +156,8 @@ static void ask_write(struct far_op *op)
 	far_op_call(op, &q);
 }
 
-static void write_parked(fuse_req_t req, char *data, size_t size, off_t off, struct far_file *f, bool page)
+static void write_parked(fuse_req_t req, char *data, size_t size, off_t off, struct far_file *f, bool append,
+			 bool sync)
 {
 	struct far_op *op = far_op_new(req, f->node);
 
@@ -167,10 +168,10 @@ static void write_parked(fuse_req_t req, char *data, size_t size, off_t off, str
 	op->data = data;
 	op->size = size;
 	op->off = off;
-	op->flags = page;
+	op->flags = append;
 	op->reply = reply_written;
 	far_op_hold(op, f);
-	if (f->live)
+	if (f->live || sync)
 		ask_write(op);
 	else
 		write_when_room(op);
@@ -178,7 +179,7 @@ static void write_parked(fuse_req_t req, char *data, size_t size, off_t off, str
 }
 
 static void write_bytes(fuse_req_t req, const char *data, size_t size, off_t off, struct far_file *f,
-			bool page)
+			bool append, bool sync)
 {
 	bool waits;
 	char *copy;
@@ -186,9 +187,9 @@ static void write_bytes(fuse_req_t req, const char *data, size_t size, off_t off
 
 	core_lock();
 	f->node->giver = 0;
-	waits = f->live || !has_room(f->node, size);
+	waits = f->live || sync || !has_room(f->node, size);
 	if (!waits)
-		rc = write_now(f, data, size, off, page);
+		rc = write_now(f, data, size, off, append);
 	core_unlock();
 	if (!waits) {
 		if (rc)
@@ -203,7 +204,7 @@ static void write_bytes(fuse_req_t req, const char *data, size_t size, off_t off
 		return;
 	}
 	memcpy(copy, data, size);
-	write_parked(req, copy, size, off, f, page);
+	write_parked(req, copy, size, off, f, append, sync);
 }
 
 void far_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi)
@@ -211,20 +212,23 @@ void far_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct fus
 	size_t size = fuse_buf_size(in);
 	struct fuse_bufvec flat = FUSE_BUFVEC_INIT(size);
 	struct far_file *f = far_file(fi);
+	bool append = fi->flags & O_APPEND && !fi->writepage; /* fcntl(2) changes it */
+	/* Else the kernel asks for it itself, behind the write. */
+	bool sync = append && fi->flags & O_DSYNC;
 
 	if (size > FILE_READ_MAX || size == 0) {
 		fuse_reply_err(req, size ? EINVAL : 0);
 		return;
 	}
 	if (in->count == 1 && !(in->buf[0].flags & FUSE_BUF_IS_FD)) {
-		write_bytes(req, (const char *)in->buf[0].mem + in->off, size, off, f, fi->writepage);
+		write_bytes(req, (const char *)in->buf[0].mem + in->off, size, off, f, append, sync);
 		return;
 	}
 	flat.buf[0].mem = malloc(size);
 	if (!flat.buf[0].mem || fuse_buf_copy(&flat, in, 0) < 0)
 		fuse_reply_err(req, EIO);
 	else
-		write_bytes(req, flat.buf[0].mem, size, off, f, fi->writepage);
+		write_bytes(req, flat.buf[0].mem, size, off, f, append, sync);
 	free(flat.buf[0].mem);
 }
 

@@ -38,8 +38,9 @@ void graft_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *f
 	bulk_give(bulk);
 }
 
-/* What a mapping changed is a page with its place, also where the file was opened to be appended to. */
-static ssize_t write_page(struct graft_handle *h, struct fuse_bufvec *in, off_t off)
+/* With O_APPEND otherwise than the descriptor has it: fcntl(2) changes it, and a page of a mapping has its
+ * place. */
+static ssize_t write_otherwise(struct graft_handle *h, struct fuse_bufvec *in, off_t off, bool append)
 {
 	struct fuse_bufvec flat = FUSE_BUFVEC_INIT(fuse_buf_size(in));
 	ssize_t r;
@@ -47,7 +48,8 @@ static ssize_t write_page(struct graft_handle *h, struct fuse_bufvec *in, off_t 
 	flat.buf[0].mem = malloc(flat.buf[0].size);
 	r = flat.buf[0].mem ? fuse_buf_copy(&flat, in, 0) : -ENOMEM;
 	if (r >= 0)
-		r = files_write_at(h->fd, flat.buf[0].mem, (size_t)r, off);
+		r = append ? files_append(h->fd, flat.buf[0].mem, (size_t)r)
+			   : files_write_at(h->fd, flat.buf[0].mem, (size_t)r, off);
 	free(flat.buf[0].mem);
 	return r;
 }
@@ -57,10 +59,11 @@ void graft_write_buf(fuse_req_t req, struct fuse_bufvec *in, off_t off, struct f
 	struct graft_handle *h = handle(fi);
 	struct graft *g = h->graft;
 	struct fuse_bufvec out = FUSE_BUFVEC_INIT(fuse_buf_size(in));
+	bool append = fi->flags & O_APPEND && !fi->writepage;
 	ssize_t r = graft_enter(g);
 
-	if (r == 0 && fi->writepage && (fcntl(h->fd, F_GETFL) & O_APPEND)) {
-		r = write_page(h, in, off);
+	if (r == 0 && append != !!(fcntl(h->fd, F_GETFL) & O_APPEND)) {
+		r = write_otherwise(h, in, off, append);
 		graft_leave(g);
 	} else if (r == 0) {
 		out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
