@@ -75,7 +75,7 @@ setup() {
 	reads "$B/wait" '137\n'
 	local size
 	size=$(stat -c %s "$B/stdout")
-	cmp <(timeout 100 cat "$B/stdout") <(yes | head -c "$size")
+	cmp "$B/stdout.log" <(yes | head -c "$size")
 	[ ! -s "$B/error" ]
 }
 
@@ -83,13 +83,14 @@ setup() {
 	mount_down
 	mount_up -o spool_limit=64Ki,on_exit=keep
 	mkdir -p "$B"
-	put "$B/cmd" 'yes | head -c 200000; exit 3'
+	put "$B/cmd" 'yes | head -c 3000000; exit 3'
 	eventually 40 status_is "$B" 'running full stdout'
-	put "$B/proc/1/ctl" 'limit 1Mi'
+	put "$B/proc/1/ctl" 'limit 10Mi'
 	reads "$B/wait" '3\n'
 	mount_down
 	mount_up -o spool_limit=64Ki
-	cmp <(timeout 100 cat "$B/proc/1/stdout") <(yes | head -c 200000)
+	cmp <(timeout 100 cat "$B/proc/1/stdout") <(yes | head -c 3000000)
+	rmdir "$B"
 }
 
 @test "a terminal that is hung up while its output is full ends" {
