@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VALUES_MAX (1u << 20)
+
 static void to_snake(const char *name, char *ret, size_t size)
 {
 	size_t n = 0;
@@ -98,13 +100,25 @@ bool json_uint64(const cJSON *o, const char *name, uint64_t *ret)
 	return true;
 }
 
+/* Of each value cJSON makes some 80 bytes, so a long text of small ones would take 40 times its size. */
+static bool has_too_many_values(const char *text, size_t len)
+{
+	size_t values = 0;
+
+	if (len <= VALUES_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		values += text[i] == ',' || text[i] == '[' || text[i] == '{';
+	return values > VALUES_MAX;
+}
+
 cJSON *json_parse_object(const char *text, size_t len)
 {
 	const char *end = NULL;
 	cJSON *o;
 
 	/* cJSON would take what follows a zero for nothing, and pass bytes that are no text on to others. */
-	if (memchr(text, '\0', len) || !utf8_is_valid(text, len))
+	if (memchr(text, '\0', len) || !utf8_is_valid(text, len) || has_too_many_values(text, len))
 		return NULL;
 	o = cJSON_ParseWithLengthOpts(text, len, &end, false);
 	while (o && end < text + len && isspace((unsigned char)*end))

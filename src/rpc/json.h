@@ -21,5 +21,5 @@ const char *json_text(const cJSON *o, const char *name);
 bool json_int64(const cJSON *o, const char *name, int64_t *ret);
 bool json_uint64(const cJSON *o, const char *name, uint64_t *ret);
 
-/* One value of a whole text: NULL when it is not JSON, or not an object. */
+/* One value of a whole text: NULL when it is not JSON, not an object, or has more than some million parts. */
 cJSON *json_parse_object(const char *text, size_t len);

@@ -9,6 +9,13 @@ read_only() {
 	put "$B/config/spec" '{"containers": [{"name": "main", "securityContext": {"readOnlyRootFilesystem": true}}]}'
 }
 
+# Where one could be put: the same mount, which does without.
+without_agent() {
+	mount_down
+	mount_up -o agent=no
+	mkdir -p "$B"
+}
+
 info_is() { # KEY WANTED
 	same "$2" "$(jq -r ".$1" "$B/info")"
 }
@@ -314,4 +321,39 @@ without_agent() {
 	reads "$B/fs/workspace/kept" 'kept\n'
 	same on "$(inside 'echo on')"
 	same 1 "$(control sandboxes | jq length)"
+}
+
+# The marks of 2 and 20 begin alike.
+@test "a signal is for one command, however many there are" {
+	local i
+	without_agent
+	for i in {1..22}; do
+		mkdir "$B/proc/n$i"
+		put "$B/proc/n$i/cmd" 'echo begun; exec sleep 1000'
+	done
+	for i in {1..22}; do
+		same begun "$(timeout 60 head -n 1 "$B/proc/n$i/stdout")"
+	done
+	put "$B/proc/n1/ctl" 'signal TERM'
+	reads "$B/proc/n1/wait" '143\n'
+	same on "$(inside 'echo on')"
+	for i in {2..22}; do
+		same running "$(cat "$B/proc/n$i/status")"
+	done
+}
+
+@test "a directory that is not there: a command with a terminal says so too" {
+	without_agent
+	put "$B/cmd" '{"command": "pwd", "cwd": "/nonexistent", "tty": true}'
+	reads "$B/wait" '125\n'
+	[[ $(cat "$B/status") == 'failed CWD: '* ]]
+	same '' "$(cat "$B/stdout")"
+}
+
+@test "fsync tells of what could not be written" {
+	without_agent
+	put "$B/config/env" 'PATH=/tmp/few:/usr/bin:/bin'
+	inside 'mkdir /tmp/few; printf "%s\n" "#!/bin/sh" "[ \$# = 0 ] && exit 0" "echo \"sync: error syncing x: Input/output error\" >&2; exit 1" >/tmp/few/sync; chmod +x /tmp/few/sync'
+	: >"$B/fs/tmp/f"
+	same EIO "$(errno_of "os.fsync(os.open('$B/fs/tmp/f', os.O_RDWR))")"
 }

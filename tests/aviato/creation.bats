@@ -94,6 +94,14 @@ cannot_start() {
 	same ESHUTDOWN "$(commit "$B/cmd" true)"
 }
 
+@test "a sandbox that is given up is deleted, not left to its lifetime" {
+	fault '{"method": "WriteFile", "times": 0, "error": {"code": "permission_denied", "message": "no"}}'
+	put "$B/cmd" 'echo never'
+	status_starts "$B" 'failed '
+	eventually 30 nothing_lives
+	same 1 "$(created)"
+}
+
 @test "placement: the other kind of place is tried once, for the reasons that are about places, without the runners" {
 	local reason n=0
 	for reason in RUNNER_CAPACITY_EXHAUSTED PLACEMENT_REJECTED PLACEMENT_CONSTRAINT_UNSATISFIED NO_SUITABLE_RUNNER RUNNER_OVERLOADED \

@@ -213,3 +213,28 @@ keeps() {
 	125) grep -qi memory "$S/m/error" ;;
 	esac
 }
+
+@test "logs that are open when their sandbox is removed" {
+	local_only 'logs have tests of their own there'
+	put "$B/config/command" 'echo main is up; exec sleep 1000'
+	put "$B/ctl" start
+	exec 5<"$B/logs"
+	same 'main is up' "$(timeout 20 head -n 1 <&5)"
+	rmdir "$B"
+	[ ! -e "$B" ]
+	exec 5<&-
+	mkdir "$B"
+	same alive "$(inside 'echo alive')"
+}
+
+@test "a sandbox with a main process that breaks: its commands are lost, not canceled" {
+	local_only 'it kills a process of this machine'
+	put "$B/config/command" 'sleep 1000'
+	put "$B/ctl" start
+	put "$B/cmd" 'echo half; sleep 1000'
+	same half "$(timeout 20 head -n 1 "$B/stdout")"
+	kill_sandbox
+	reads "$B/wait" '125\n'
+	[[ $(cat "$B/status") == lost* ]]
+	fails 'Input/output error' cat "$B/stdout"
+}

@@ -234,6 +234,46 @@ traps() {
 	PYTHON
 }
 
+# As make(1) does with its standard output.
+@test "O_APPEND that comes by fcntl appends, also behind what the sandbox wrote" {
+	"$PYTHON" - "$W/log" "$B" <<-'PYTHON'
+		import fcntl, os, sys
+		path, box = sys.argv[1:]
+		fd = os.open(path, os.O_RDWR | os.O_CREAT)
+		fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+		os.write(fd, b"one\n")
+		with open(box + "/cmd", "w") as cmd:
+		    cmd.write("echo two >>/workspace/log")
+		with open(box + "/wait") as wait:
+		    assert wait.read() == "0\n"
+		os.write(fd, b"three\n")
+		os.close(fd)
+		with open(path, "rb") as f:
+		    got = f.read()
+		assert got == b"one\ntwo\nthree\n", got
+	PYTHON
+}
+
+@test "a directory by a descriptor: what is there at the first read, and both names of one symlink outlive a rename" {
+	"$PYTHON" - "$W" <<-'PYTHON'
+		import os, sys
+		d = sys.argv[1] + "/d"
+		os.mkdir(d)
+		open(d + "/old", "w").close()
+		fd = os.open(d, os.O_RDONLY | os.O_DIRECTORY)
+		os.close(os.open("new", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=fd))
+		os.unlink("old", dir_fd=fd)
+		assert os.listdir(fd) == ["new"], os.listdir(fd)
+		os.close(fd)
+		os.symlink("x", d + "/a")
+		os.link(d + "/a", d + "/b", follow_symlinks=False)
+		os.lstat(d + "/a")
+		os.rename(d + "/b", d + "/a")
+		assert sorted(os.listdir(d)) == ["a", "b", "new"], os.listdir(d)
+		assert os.path.lexists(d + "/b")
+	PYTHON
+}
+
 @test "device nodes, FIFOs and sockets of the sandbox do no harm outside" {
 	inside 'mkfifo fifo; python3 -c "import socket; socket.socket(socket.AF_UNIX).bind(\"sock\")"' >/dev/null
 	[ -e "$W/fifo" ]

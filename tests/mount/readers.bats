@@ -121,3 +121,35 @@ setup() {
 	same 450015000 "$(awk '{ s += $1 } END { print s }' "$B/stdout")"
 	same 30000 "$(sort -n "$B/stdout" | tail -n 1)"
 }
+
+@test "a conversation over cmd that polls hears of each command, and outlives them" {
+	"$PYTHON" - "$B" <<-'PYTHON'
+		import os, select, sys
+		box = sys.argv[1]
+		fd = os.open(box + "/cmd", os.O_RDWR | os.O_NONBLOCK)
+		poll = select.poll()
+		poll.register(fd, select.POLLIN)
+		def talk(text, wanted):
+		    os.write(fd, text)
+		    got = b""
+		    while got != wanted:
+		        assert poll.poll(60000), got
+		        try:
+		            got += os.read(fd, 100)
+		        except BlockingIOError:
+		            pass
+		    while True: # to the end of it
+		        try:
+		            if os.read(fd, 100) == b"":
+		                return
+		        except BlockingIOError:
+		            assert poll.poll(60000)
+		talk(b"echo a", b"a\n")
+		talk(b"sleep 0.5; echo b", b"b\n")
+		talk(b"sleep 0.2; echo c", b"c\n")
+		for name in os.listdir(box + "/proc"):
+		    os.rmdir(box + "/proc/" + name)
+		os.close(fd)
+	PYTHON
+	same alive "$(inside 'echo alive')"
+}

@@ -265,3 +265,10 @@ nothing_left() {
 	here "$AVIATOFS" shell "$B" </dev/null
 	nothing_left
 }
+
+@test "run: input that cannot be read is no end of it" {
+	local status=0
+	"$B/run" wc -c <"$T" >"$T/out" 2>"$T/err" || status=$?
+	same 125 "$status"
+	grep -q 'input: Is a directory' "$T/err"
+}

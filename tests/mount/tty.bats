@@ -164,3 +164,14 @@ $(cat)"
 	agent_only "the end is typed by the service"
 	same $'ended\r' "$(printf 'half a lin' | timeout 60 "$B/run" --tty sh -c 'cat >/dev/null; echo; echo ended' | tail -n 1)"
 }
+
+@test "who reads a tty does not keep others from writing to it" {
+	exec 6<>"$B/tty"
+	background eval 'cat <&6 >"$T/seen"'
+	eventually 20 grep -q . "$T/seen"
+	within 20 timeout 10 bash -c 'echo "echo he\"\"llo" >&6'
+	eventually 20 grep -q hello "$T/seen"
+	within 20 timeout 10 bash -c 'echo exit >&6'
+	wait_for_background
+	exec 6>&-
+}

@@ -87,6 +87,27 @@ static void test_envelope(void **state)
 
 /* --- JSON --- */
 
+/* A long text of one value is taken, one of as many as it has room for is not. */
+static void assert_many_values(void)
+{
+	size_t len = 4u << 20;
+	char *text = malloc(len);
+	cJSON *o;
+
+	memset(text, 'x', len);
+	memcpy(text, "{\"a\":\"", 6);
+	memcpy(text + len - 2, "\"}", 2);
+	o = json_parse_object(text, len);
+	assert_non_null(o);
+	cJSON_Delete(o);
+	for (size_t i = 0; i < len; i += 2)
+		memcpy(text + i, "0,", 2);
+	memcpy(text, "{\"a\":[0", 7);
+	memcpy(text + len - 3, "0]}", 3);
+	assert_null(json_parse_object(text, len));
+	free(text);
+}
+
 static void test_json(void **state)
 {
 	static const char text[] =
@@ -114,6 +135,7 @@ static void test_json(void **state)
 	assert_null(json_parse_object("{} x", 4));
 	assert_null(json_parse_object("{\"a\":\"\0\"}", 9));
 	assert_null(json_parse_object("", 0));
+	assert_many_values();
 	assert_null(json_parse_object("{\"a\":\"0123456789\xff\"}", 19));
 	assert_null(json_parse_object("{\"a\":\"\xc3\"}", 9));
 	assert_null(json_parse_object("{\"a\":\"\xed\xa0\x80\"}", 11)); /* a surrogate */

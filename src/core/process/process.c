@@ -1,5 +1,6 @@
 #include "core/process/process.h"
 
+#include "base/utf8.h"
 #include "core/process/command.h"
 #include "core/report/events.h"
 #include "core/mount.h"
@@ -284,8 +285,9 @@ void process_finish(struct process *p, enum process_state state, uint32_t value,
 		return;
 	p->state = state;
 	p->value = value;
-	if (failure)
-		p->failure = strdup(failure);
+	p->failure = failure ? strdup(failure) : NULL;
+	if (p->failure) /* a line of `status`, in part in the agent's words or those of the command's text */
+		utf8_make_printable(p->failure);
 	if (!p->ended_ns)
 		p->ended_ns = now_ns();
 	/* What the agent tells of its streams comes before the exit; without an agent they end here. */
