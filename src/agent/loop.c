@@ -160,6 +160,7 @@ int agent_init(struct agent *a, const struct options *o)
 {
 	int rc;
 
+	unsetenv("PWD"); /* where we are, not where a command is */
 	*a = (struct agent){
 	    .epoll = epoll_create1(EPOLL_CLOEXEC),
 	    .listener = {.fd = o->listener, .ready = connection_accept},

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
@@ -167,10 +168,13 @@ int image_overlay(int home, const char *image, bool network, struct error *err)
 static int run_cp(int image, int root, struct error *err)
 {
 	char from[40], to[40];
-	char *const argv[] = {(char *)"cp", (char *)"-a", (char *)"--reflink=auto", (char *)"--", from,
+	/* -x: like an overlay's lower layer, without what is mounted in it; that may be this very mount. */
+	char *const argv[] = {(char *)"cp", (char *)"-ax", (char *)"--reflink=auto", (char *)"--", from,
 			      to,	    NULL};
 	char *const envp[] = {(char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL};
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none;
 	int status = -1, code;
 	pid_t pid;
 
@@ -186,7 +190,12 @@ static int run_cp(int image, int root, struct error *err)
 	posix_spawn_file_actions_adddup2(&actions, image, 3);
 	posix_spawn_file_actions_adddup2(&actions, root, 4);
 	posix_spawn_file_actions_addclosefrom_np(&actions, 5);
-	code = posix_spawnp(&pid, "cp", &actions, NULL, argv, envp);
+	posix_spawnattr_init(&attributes);
+	sigemptyset(&none); /* our threads block all of them */
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	code = posix_spawnp(&pid, "cp", &actions, &attributes, argv, envp);
+	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	if (code)
 		return fail(err, code, "a copy");

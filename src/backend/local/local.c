@@ -29,9 +29,13 @@
 
 /* --- Judging settings --- */
 
+#define PIDS_MOST 4194304 /* PID_MAX_LIMIT */
+
 static int check_limit(const struct local *l, const struct config *c, enum config_key key,
 		       enum cgroup_kind kind, struct error *err)
 {
+	if (kind == CGROUP_PIDS && config_number(c, key) > PIDS_MOST)
+		return error_set(err, EINVAL, "INVALID_VALUE", "pids: the kernel counts to %d", PIDS_MOST);
 	if (!config_text(c, key)[0] || l->places.place[kind].dir[0])
 		return 0;
 	if (kind == CGROUP_PIDS && geteuid() != 0)

@@ -207,6 +207,9 @@ static int launch_once(struct instance *i, const struct arguments *args, const c
 	}
 	for (int n = 0; n < launch_args.cgroup_count; n++)
 		close(launch_args.cgroups[n]);
+	if (rc && cgroup_out_of_memory(&i->meta.cgroup))
+		return error_set(&i->error, ENOMEM, "OUT_OF_MEMORY",
+				 "the sandbox used more memory than its limit allows");
 	if (rc)
 		return rc;
 	i->agent_fd = run.agent_fd;
