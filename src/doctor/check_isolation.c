@@ -170,8 +170,8 @@ void check_cgroups(void)
 		say(CHECK_OK, "limits can be kept: %s", have);
 	else
 		say(CHECK_WARN,
-		    "no group can be made for %s%s%s, so such limits are refused; under systemd: systemd-run "
-		    "--user "
-		    "--scope -p Delegate=yes aviatofs ...",
+		    "no group can be made for %s%s%s, so such limits are refused (but pids, of who is not "
+		    "root); "
+		    "under systemd: systemd-run --user --scope -p Delegate=yes aviatofs ...",
 		    lack, have[0] ? "; there is " : "", have);
 }
