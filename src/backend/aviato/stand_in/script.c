@@ -67,6 +67,7 @@ LINE("same() { [ \"$(stat -c %d -- \"$1\" 2>/dev/null)\" = \"$(stat -c %d -- \"$
 LINE("move() { there \"$1\" || no ': No such file or directory' || return")
 LINE("if dir \"$1\"; then ! there \"$2\" || dir \"$2\" || no ': Not a directory' || return")
 LINE("else ! dir \"$2\" || no ': Is a directory' || return; fi")
+LINE("! there \"$2\" || [ \"$(stat -c %d:%i -- \"$1\")\" != \"$(stat -c %d:%i -- \"$2\")\" ] || return 0") /* two names of one file stay */
 LINE("if mv --version >/dev/null 2>&1; then try mv -f -T -- \"$1\" \"$2\"; return; fi")
 LINE("if dir \"$2\"; then try rmdir -- \"$2\" || return; elif [ -L \"$2\" ] && [ -d \"$2\" ]; then rm -f -- \"$2\"; fi; try mv -f -- \"$1\" \"$2\"; }")
 LINE("may() { for w in $2; do [ \"$w\" \"$1\" ] || no ': Permission denied' || return; done; printf 'k\\0'; }")
