@@ -107,18 +107,16 @@ struct buf *frame_begin(struct agent *a, const struct frame *f)
 void frame_finish(struct agent *a, int rc)
 {
 	struct connection *c = &a->conn;
-	struct buf length;
+	char *header;
 
 	if (rc || c->failed) {
 		c->failed = true;
 		return;
 	}
-	buf_init(&length, 4);
-	length.data = c->outgoing.data + c->frame;
-	length.cap = 5;
-	put_u32(&length, (uint32_t)(c->outgoing.len - c->frame - FRAME_HEADER));
+	header = c->outgoing.data + c->frame;
+	store_u32(header, (uint32_t)(c->outgoing.len - c->frame - FRAME_HEADER));
 	c->count = frame_count_after(c->count);
-	c->outgoing.data[c->frame + FRAME_COUNT_AT] = (char)c->count;
+	header[FRAME_COUNT_AT] = (char)c->count;
 }
 
 static void send_words(struct agent *a, enum message type, const char *words)

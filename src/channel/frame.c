@@ -9,12 +9,20 @@ static uint32_t load32(const uint8_t *p)
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static void store32(uint8_t *p, uint32_t v)
+void store_u32(void *at, uint32_t v)
 {
+	uint8_t *p = at;
+
 	p[0] = (uint8_t)v;
 	p[1] = (uint8_t)(v >> 8);
 	p[2] = (uint8_t)(v >> 16);
 	p[3] = (uint8_t)(v >> 24);
+}
+
+void store_u64(void *at, uint64_t v)
+{
+	store_u32(at, (uint32_t)v);
+	store_u32((uint8_t *)at + 4, (uint32_t)(v >> 32));
 }
 
 ssize_t frame_parse(const void *data, size_t len, struct frame *ret_frame)
@@ -44,12 +52,12 @@ ssize_t frame_parse(const void *data, size_t len, struct frame *ret_frame)
 
 void frame_header(const struct frame *f, uint8_t out[FRAME_HEADER])
 {
-	store32(out, f->length);
+	store_u32(out, f->length);
 	out[4] = f->type;
 	out[5] = f->stream;
 	out[6] = f->flags;
 	out[FRAME_COUNT_AT] = f->count;
-	store32(out + 8, f->id);
+	store_u32(out + 8, f->id);
 }
 
 int put_u8(struct buf *out, uint8_t v)
@@ -61,7 +69,7 @@ int put_u32(struct buf *out, uint32_t v)
 {
 	uint8_t bytes[4];
 
-	store32(bytes, v);
+	store_u32(bytes, v);
 	return buf_append(out, bytes, sizeof bytes);
 }
 
@@ -69,8 +77,7 @@ int put_u64(struct buf *out, uint64_t v)
 {
 	uint8_t bytes[8];
 
-	store32(bytes, (uint32_t)v);
-	store32(bytes + 4, (uint32_t)(v >> 32));
+	store_u64(bytes, v);
 	return buf_append(out, bytes, sizeof bytes);
 }
 

@@ -43,6 +43,10 @@ static inline uint8_t frame_count_after(uint8_t count)
 	return count == UINT8_MAX ? 1 : (uint8_t)(count + 1);
 }
 
+/* A number into the 4 or 8 bytes at `at`, little-endian. */
+void store_u32(void *at, uint32_t v);
+void store_u64(void *at, uint64_t v);
+
 /* Writes a header for `f` (payload excluded) into FRAME_HEADER bytes. */
 void frame_header(const struct frame *f, uint8_t out[FRAME_HEADER]);
 

@@ -190,15 +190,13 @@ void start_set_limit(void *payload, size_t len, uint64_t spool_limit)
 {
 	struct reader r = {.at = payload, .left = len};
 	struct start s;
-	uint8_t *at;
 
 	get_u8(&r); /* kind */
 	get_u8(&r); /* input */
 	get_output(&r, &s);
 	get_u64(&r); /* timeout */
-	at = (uint8_t *)payload + (len - r.left);
-	for (unsigned i = 0; i < 8 && r.left >= 8; i++)
-		at[i] = (uint8_t)(spool_limit >> 8 * i);
+	if (!r.bad && r.left >= sizeof spool_limit)
+		store_u64((uint8_t *)payload + (len - r.left), spool_limit);
 }
 
 static void strings_free(char **list)

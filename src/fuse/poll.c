@@ -41,7 +41,7 @@ static void notify(struct waiter *w)
 int watch_arm(struct watch **watch, struct fuse_pollhandle *ph, struct list *list)
 {
 	struct watch *w = *watch;
-	struct list now = {&now, &now};
+	struct list now;
 
 	if (!w) {
 		w = *watch = calloc(1, sizeof *w);
@@ -54,6 +54,7 @@ int watch_arm(struct watch **watch, struct fuse_pollhandle *ph, struct list *lis
 		list_append(list, &w->waiter.link);
 	} else if (w->list != list && !list_empty(&w->waiter.link)) {
 		/* What the file reads is another now: the kernel asks again, and waits on that. */
+		list_init(&now);
 		list_remove(&w->waiter.link);
 		list_append(&now, &w->waiter.link);
 		core_wake(&now);

@@ -9,11 +9,12 @@ read_only() {
 	put "$B/config/spec" '{"containers": [{"name": "main", "securityContext": {"readOnlyRootFilesystem": true}}]}'
 }
 
-# Where one could be put: the same mount, which does without.
+# The gateway's sandboxes could have one.
 without_agent() {
 	mount_down
 	mount_up -o agent=no
 	mkdir -p "$B"
+	put "$B/config/cwd" /workspace
 }
 
 info_is() { # KEY WANTED
@@ -205,11 +206,8 @@ while os.read(fd, 65536): pass")"
 
 @test "fs/: busybox is enough, and a directory of thousands comes by some hundred at a time" {
 	command -v busybox || skip "no busybox here"
-	mount_down
-	mount_up -o agent=no
-	mkdir -p "$B"
+	without_agent
 	put "$B/config/env" "PATH=/workspace/busybox:/usr/bin:/bin"
-	put "$B/config/cwd" /workspace
 	inside 'mkdir busybox; for p in stat find dd head base64 mv chmod touch readlink mkdir rm ln sync truncate; do ln -s "$(command -v busybox)" busybox/$p; done
 		mkdir many; cd many; seq 1500 | xargs touch; ln -s 7 "new
 line"' >/dev/null
@@ -290,14 +288,6 @@ is_held() {
 	eventually 40 is_held
 	inside 'for p in $(grep -ls AVIATOFS_HOLD= /proc/[0-9]*/environ); do p=${p#/proc/}; kill -KILL "${p%/environ}"; done; :' >/dev/null
 	eventually 60 is_held
-}
-
-# The gateway's sandboxes could have one.
-without_agent() {
-	mount_down
-	mount_up -o agent=no
-	mkdir -p "$B"
-	put "$B/config/cwd" /workspace
 }
 
 @test "the next mount takes it over, once the one before has gone; what ran for that is gone with it" {

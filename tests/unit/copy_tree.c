@@ -306,8 +306,7 @@ static void test_layer_differences(void **state)
 		skip();
 	snprintf(path, sizeof path, "%s/to/o", parent);
 	expect_differences(true, false, "-g");
-	/* Root's overlayfs keeps the mark where no program of the sandbox can: theirs is an attribute as any.
-	 */
+	/* Root's overlayfs keeps its mark in trusted.*: a program of the sandbox cannot set that. */
 	assert_int_equal(setxattr(path, "user.overlay.opaque", "y", 1, 0), 0);
 	if (geteuid() == 0) {
 		expect_differences(true, false, "-g");

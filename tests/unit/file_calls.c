@@ -278,7 +278,7 @@ static void what_is_forsaken_is_not_sent_again(void **state)
 	assert_int_equal(o[2].answers, 1);
 }
 
-/* REVIEW: the connection on which the gap is filled is lost too, before the agent saw any of it. */
+/* The connection on which the gap is filled is lost too, before the agent saw any of it. */
 static void what_fills_the_place_of_requests_that_failed_is_sent_until_it_came(void **state)
 {
 	struct file_calls *calls = begin();

@@ -18,7 +18,6 @@ static int add_open(struct file_work *w, int fd, struct known_file **ret)
 	if (rc)
 		return rc;
 	(*ret)->data = true;
-	(*ret)->appends = w->q->bits & FILE_OPEN_APPEND;
 	(*ret)->live = files_is_live(fd);
 	return 0;
 }

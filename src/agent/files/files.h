@@ -27,7 +27,7 @@ struct known_file {
 	struct list open_list; /* of files.listings, while `list` is there */
 	uint64_t number;
 	int fd; /* O_PATH, or open for data */
-	bool data, appends, live;
+	bool data, live;
 	mode_t type;
 	int wd; /* its own watch, if that still has this number */
 	uint32_t watch;

@@ -204,7 +204,7 @@ static cJSON *make_body(const struct remote *i)
 	return body;
 }
 
-static void undo(struct remote *i)
+void creation_undo(struct remote *i)
 {
 	struct undo *u = calloc(1, sizeof *u);
 
@@ -223,11 +223,6 @@ static void undo(struct remote *i)
 		undo_again(u);
 	else
 		undo_later(u);
-}
-
-void creation_delete(struct remote *i)
-{
-	undo(i);
 }
 
 void creation_close(struct aviato *a)
@@ -267,7 +262,7 @@ static bool may_pass(void *owner, const struct rpc_status *s)
 static void fail(struct remote *i, const struct error *why)
 {
 	if (i->maybe_made)
-		undo(i);
+		creation_undo(i);
 	cJSON_Delete(i->body);
 	i->body = NULL;
 	remote_end(i, END_FAILED, why);

@@ -27,7 +27,7 @@ void make_request_id(char ret[37]);
 /* Asks for it; ends in remote_created() or remote_end(). */
 void creation_begin(struct remote *i);
 
-/* One that is given up: it is deleted, in the background. */
-void creation_delete(struct remote *i);
+/* What it made, or may have made, is deleted, in the background. */
+void creation_undo(struct remote *i);
 /* Calls off what is being undone. */
 void creation_close(struct aviato *a);

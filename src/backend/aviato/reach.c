@@ -23,7 +23,7 @@ static void open_pipe(struct remote *i);
 void remote_give_up(struct remote *i, const struct error *why)
 {
 	if (i->made)
-		creation_delete(i);
+		creation_undo(i);
 	remote_end(i, END_FAILED, why);
 }
 

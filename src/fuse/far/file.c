@@ -26,7 +26,6 @@ static struct far_file *file_new(struct far_node *n, uint64_t handle, const stru
 	f->node = far_node_ref(n);
 	f->handle = handle;
 	f->writes = (fi->flags & O_ACCMODE) != O_RDONLY;
-	f->appends = fi->flags & O_APPEND;
 	list_init(&f->pieces);
 	list_append(&n->files, &f->link);
 	return f;
@@ -96,7 +95,7 @@ static void set_modes(struct far_file *f, struct fuse_file_info *fi, const struc
 	struct far_node *n = f->node;
 
 	/* Where an appended byte lands only the far end knows. */
-	fi->direct_io = f->live || f->appends;
+	fi->direct_io = f->live || fi->flags & O_APPEND;
 	fi->keep_cache = !f->live && n->has_pages && same_pages(&n->pages, st);
 	fi->noflush = !f->writes && n->given == n->done;
 	if (!fi->direct_io) {

@@ -25,7 +25,7 @@ struct far_file {
 	unsigned int calls; /* unanswered requests with the handle */
 	bool closed;
 	bool live; /* not watched, so nothing of it is kept: each read and write is the agent's */
-	bool writes, appends;
+	bool writes;
 	bool changed; /* something was written through it */
 
 	/* --- Reading --- */

@@ -38,8 +38,7 @@ void graft_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *f
 	bulk_give(bulk);
 }
 
-/* With O_APPEND otherwise than the descriptor has it: fcntl(2) changes it, and a page of a mapping has its
- * place. */
+/* Where O_APPEND is not as the descriptor has it: fcntl(2) changes it, and a mapped page has its place. */
 static ssize_t write_otherwise(struct graft_handle *h, struct fuse_bufvec *in, off_t off, bool append)
 {
 	struct fuse_bufvec flat = FUSE_BUFVEC_INIT(fuse_buf_size(in));
