@@ -22,7 +22,7 @@ struct options {
 	enum graft_memory memory; /* remember= */
 	mode_t umask;
 	uint64_t spool_limit; /* bytes */
-	uint64_t orphan_timeout_s;
+	uint32_t orphan_timeout_s;
 	uint64_t timeout_s;				       /* 0: as core has it */
 	char *state_dir;				       /* malloc'ed, or NULL */
 	char *credentials, *ca_file;			       /* the same */

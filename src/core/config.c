@@ -68,7 +68,11 @@ static int check_bytes(const char *text, struct error *err)
 
 static int check_seconds(const char *text, struct error *err)
 {
-	return check_quantity(text, second_units, 1, "a time in seconds like 90, 5m, 2h or 1d", err);
+	int rc = check_quantity(text, second_units, 1, "a time in seconds like 90, 5m, 2h or 1d", err);
+
+	if (rc == 0 && !config_parse_seconds(text))
+		return error_set(err, EINVAL, "INVALID_VALUE", "'%.100s' is more than 136 years", text);
+	return rc;
 }
 
 static int check_cpus(const char *text, struct error *err)
@@ -382,9 +386,11 @@ uint64_t config_parse_bytes(const char *text)
 	return quantity(text, byte_units);
 }
 
-uint64_t config_parse_seconds(const char *text)
+uint32_t config_parse_seconds(const char *text)
 {
-	return quantity(text, second_units);
+	uint64_t s = quantity(text, second_units);
+
+	return s <= CONFIG_SECONDS_MAX ? (uint32_t)s : 0;
 }
 
 uint64_t config_bytes(const struct config *c, enum config_key key)
@@ -392,7 +398,7 @@ uint64_t config_bytes(const struct config *c, enum config_key key)
 	return config_parse_bytes(c->text[key]);
 }
 
-uint64_t config_seconds(const struct config *c, enum config_key key)
+uint32_t config_seconds(const struct config *c, enum config_key key)
 {
 	return config_parse_seconds(c->text[key]);
 }

@@ -59,13 +59,16 @@ int config_merge(const struct config *const *levels, int count, struct config *r
 
 void config_free(struct config *c);
 
+/* The longest time there is, which agents count in 32 bits: 136 years. */
+#define CONFIG_SECONDS_MAX UINT32_MAX
+
 /* One value as config/ spells it: a size or a time. 0 when it is none. */
 uint64_t config_parse_bytes(const char *text);
-uint64_t config_parse_seconds(const char *text);
+uint32_t config_parse_seconds(const char *text);
 
 /* Typed readings of an effective config; unset or unparsable gives 0. */
 uint64_t config_bytes(const struct config *c, enum config_key key);   /* 4Gi, 512M, 1000 */
-uint64_t config_seconds(const struct config *c, enum config_key key); /* 90, 5m, 2h, 1d */
+uint32_t config_seconds(const struct config *c, enum config_key key); /* 90, 5m, 2h, 1d */
 uint64_t config_number(const struct config *c, enum config_key key);
 uint64_t config_millicpus(const struct config *c, enum config_key key); /* 2, 0.5, 500m */
 const char *config_text(const struct config *c, enum config_key key);	/* "" when unset */

@@ -32,6 +32,9 @@ void ops_files_end(void);
  * held. */
 int opened_size(fuse_ino_t ino, int64_t *ret);
 
+/* What is open by this number, whose object may have gone from the tree since. Core lock held. */
+bool opened_spot(fuse_ino_t ino, struct spot *ret);
+
 /* The kernel's view of a spot; core lock held. */
 void spot_attributes(const struct spot *s, struct stat *ret);
 void spot_entry(const struct spot *s, struct fuse_entry_param *ret);

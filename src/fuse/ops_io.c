@@ -20,6 +20,8 @@
 struct opened {
 	struct list link;	 /* of all; this and the next under the core lock */
 	struct hashed by_number; /* of those whose number no other open has; hash 0: it is not there */
+	fuse_ino_t number;
+	struct spot spot; /* what was opened; `handle` keeps the object */
 	struct handle *handle;
 	struct watch *watch;
 };
@@ -60,6 +62,20 @@ int opened_size(fuse_ino_t ino, int64_t *ret)
 	return 0;
 }
 
+/* Of all that is open: this is asked for rarely. */
+bool opened_spot(fuse_ino_t ino, struct spot *ret)
+{
+	for (struct list *at = all_opened.next; at != &all_opened; at = at->next) {
+		const struct opened *o = container_of(at, struct opened, link);
+
+		if (o->number == ino) {
+			*ret = o->spot;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void opened_flags(struct opened *o, struct fuse_file_info *fi)
 {
 	fi->fh = (uintptr_t)o;
@@ -95,6 +111,8 @@ static bool try_open(struct request *r, struct pending *p)
 			handle_release(o->handle);
 	}
 	if (rc == 0) {
+		o->number = r->ino;
+		o->spot = s;
 		list_append(&all_opened, &o->link);
 		opened_flags(o, &r->fi);
 	}
@@ -303,7 +321,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	core_lock();
 	h = opened_of(fi)->handle;
-	by_opener = h->node->submit || h->calls;
+	by_opener = handle_minds_who_flushes(h);
 	opener = h->opener;
 	core_unlock();
 	/* A look into /proc, if the threads differ: not under the lock. */

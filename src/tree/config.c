@@ -104,6 +104,7 @@ static void fill(struct node *rows, int (*show)(const struct place *, struct buf
 {
 	for (int key = 0; key < CONFIG_KEYS; key++) {
 		bool list = config_fields[key].merge != MERGE_REPLACE;
+		enum store_unit unit = list ? STORE_LIST : key == CONFIG_SPEC ? STORE_JSON : STORE_VALUE;
 
 		rows[key] = (struct node){
 		    .name = config_fields[key].name,
@@ -112,7 +113,7 @@ static void fill(struct node *rows, int (*show)(const struct place *, struct buf
 		    .arg = key,
 		    .show = show,
 		    .store = store,
-		    .unit = list ? STORE_LIST : STORE_VALUE,
+		    .unit = unit,
 		    .offered = key == CONFIG_LOGS				   ? offers_logs
 			       : key == CONFIG_TEMPLATE || key == CONFIG_PLACEMENT ? offers_placement
 										   : NULL,

@@ -399,12 +399,17 @@ ssize_t handle_write(struct handle *h, const char *data, size_t len, struct list
 	return n;
 }
 
+bool handle_minds_who_flushes(const struct handle *h)
+{
+	return h->node->submit || h->calls || h->node->unit == STORE_JSON;
+}
+
 int handle_flush(struct handle *h, bool by_opener)
 {
 	if (h->node->submit && h->writable)
 		return draft_flush(&h->draft, by_opener);
 	if (h->node->store && h->writable)
-		return store_flush(h);
+		return store_flush(h, by_opener);
 	return h->calls && by_opener ? commit_calls(h, false) : 0;
 }
 

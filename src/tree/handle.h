@@ -55,6 +55,9 @@ void handle_advance(struct handle *h, const struct served *served, size_t len);
 
 /* Bytes taken, or -errno; -EAGAIN as above. */
 ssize_t handle_write(struct handle *h, const char *data, size_t len, struct list **ret_wait);
+/* Whether a flush by the process that opened it means more than one by another; `by_opener` says which it is.
+ */
+bool handle_minds_who_flushes(const struct handle *h);
 int handle_flush(struct handle *h, bool by_opener);
 int handle_fsync(struct handle *h);
 int handle_truncate(const struct spot *s);

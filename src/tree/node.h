@@ -36,6 +36,7 @@ struct place {
 enum store_unit {
 	STORE_LINES, /* once per line of a write(2) */
 	STORE_VALUE, /* with all that was written since the open, at each write */
+	STORE_JSON,  /* the same for JSON; what only ends too early is judged when its opener flushes */
 	STORE_LIST,  /* the same for lines; an incomplete last line is judged at flush */
 };
 

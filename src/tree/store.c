@@ -1,5 +1,7 @@
 #include "tree/store.h"
 
+#include "core/json_text.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -16,12 +18,12 @@ static int apply_at(struct handle *h, struct place *at, const char *text, bool c
 	int rc = h->node->store(at, text, &err);
 
 	/* Some refusals are no failure of anybody, and come without a sentence. */
-	if (rc && err.code && complete && !(rc == -EAGAIN && at->wait && *at->wait))
+	if (rc && err.code && (complete || rc != -EINVAL) && !(rc == -EAGAIN && at->wait && *at->wait))
 		tree_keep_error(at, &err);
 	return rc;
 }
 
-/* Hands one text to the row. A failure is shown only when the text is complete. */
+/* Hands one text to the row. That it is wrong is shown only when it is complete. */
 static int apply(struct handle *h, const char *text, bool complete)
 {
 	struct place at;
@@ -140,8 +142,24 @@ static int apply_whole_lines(struct handle *h)
 	return rc;
 }
 
+/* Whether more may make it right. */
+static bool is_unfinished(const struct handle *h)
+{
+	size_t bad;
+
+	switch (h->node->unit) {
+	case STORE_JSON:
+		return !json_text_check(h->text.data, h->text.len, &bad) && bad == h->text.len;
+	case STORE_LIST:
+		return h->text.data[h->text.len - 1] != '\n';
+	default:
+		return false;
+	}
+}
+
 int store_write(struct handle *h, const char *data, size_t len, struct list **ret_wait)
 {
+	bool unfinished;
 	size_t before;
 	int rc;
 
@@ -156,9 +174,10 @@ int store_write(struct handle *h, const char *data, size_t len, struct list **re
 	if (rc)
 		return rc;
 	h->dirty = false;
-	rc = apply(h, buf_text(&h->text), h->node->unit == STORE_VALUE || data[len - 1] == '\n');
-	if (rc && h->node->unit == STORE_LIST && data[len - 1] != '\n') {
-		rc = apply_whole_lines(h);
+	unfinished = is_unfinished(h);
+	rc = apply(h, buf_text(&h->text), !unfinished);
+	if (rc == -EINVAL && unfinished) {
+		rc = h->node->unit == STORE_LIST ? apply_whole_lines(h) : 0;
 		h->dirty = rc == 0;
 	}
 	if (rc) {
@@ -169,12 +188,12 @@ int store_write(struct handle *h, const char *data, size_t len, struct list **re
 	return rc;
 }
 
-int store_flush(struct handle *h)
+int store_flush(struct handle *h, bool by_opener)
 {
 	int rc = 0;
 
 	h->flushes++;
-	if (h->dirty) {
+	if (h->dirty && (by_opener || h->node->unit == STORE_LIST)) {
 		rc = apply(h, buf_text(&h->text), true);
 		h->dirty = false;
 	} else if (h->truncated && !h->stored && h->flushes == 2) {

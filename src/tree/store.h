@@ -6,7 +6,8 @@
 /* All with the core lock held; 0 or -errno, the sentence is kept where `error` shows it. */
 /* -EAGAIN: wait on *ret_wait, and write the same again. */
 int store_write(struct handle *h, const char *data, size_t len, struct list **ret_wait);
-int store_flush(struct handle *h);
+/* Another process than the opener is one that has written its part. */
+int store_flush(struct handle *h, bool by_opener);
 /* The last close: a file that was truncated and got no text is unset. */
 void store_finish(struct handle *h);
 /* truncate(2) to nothing. */

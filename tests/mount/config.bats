@@ -77,15 +77,15 @@ keeps() {
 @test "a bad value fails the write with EINVAL and says why" {
 	local pair before
 	for pair in 'memory lots' 'memory -5' 'memory 12Q' 'cpu fast' 'cpu -1' 'pids some' 'lifetime soon' 'lifetime -1' \
-		'network maybe' 'cwd relative/path' 'env NO_EQUALS_SIGN' 'env =x'; do
+		'lifetime 4294967296' 'lifetime 50000d' 'network maybe' 'cwd relative/path' 'env NO_EQUALS_SIGN' 'env =x'; do
 		before=$(cat "$B/config/${pair%% *}")
 		fails 'Invalid argument' put "$B/config/${pair%% *}" "${pair#* }" || { echo "$pair"; return 1; }
 		[ -s "$B/error" ]
 		same "$before" "$(cat "$B/config/${pair%% *}")"
 	done
-	# JSON may come in several writes, so it is judged at the end.
 	same EINVAL "$(commit "$B/config/spec" '{')"
-	same EINVAL "$(commit "$B/config/spec" '[1]')"
+	[[ $(cat "$B/error") == INVALID_JSON:* ]]
+	fails 'Invalid argument' put "$B/config/spec" '[1]'
 	fails 'Invalid argument' put "$S/.ctl/defaults/memory" lots
 	[ -s "$S/.ctl/error" ]
 	fails 'Invalid argument' put "$M/.ctl/defaults/memory" lots
@@ -96,6 +96,19 @@ keeps() {
 	fails 'Invalid argument' cp "$T/nul" "$B/ctl"
 	same 'INVALID_VERB: ctl takes no NUL byte' "$(cat "$B/error")"
 	inside : >/dev/null
+}
+
+@test "spec may come in several writes, of several processes" {
+	printf '%s\n' '{' ' ' '}' >"$B/config/spec"
+	same $'{\n \n}' "$(cat "$B/config/spec")"
+	{ cat <<<'{ '; cat <<<'}'; } >"$B/config/spec"
+	same $'{ \n}' "$(cat "$B/config/spec")"
+	same '' "$(cat "$B/error")"
+	# What no more text can make right is refused by the write that shows it, and what was set stays.
+	same EINVAL "$(errno_of "os.write(os.open('$B/config/spec', os.O_WRONLY), b'{\"cwd\": }')")"
+	same $'{ \n}' "$(cat "$B/config/spec")"
+	inside : >/dev/null
+	same EBUSY "$(errno_of "os.write(os.open('$B/config/spec', os.O_WRONLY), b'{')")"
 }
 
 @test "good values in their several spellings" {

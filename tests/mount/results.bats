@@ -236,6 +236,27 @@ os.execvp("cat", ["cat", sys.argv[1]])' "$file" >/dev/null
 	done
 }
 
+@test "what is open can still be asked for by fstat when its place has gone" {
+	mkdir "$B/proc/a"
+	put "$B/proc/a/cmd" 'echo of a; kill -9 $$'
+	finish "$B/proc/a"
+	exec 5<"$B/proc/a/stdout" 6<"$B/proc/a/status"
+	rmdir "$B/proc/a"
+	same '5 regular file' "$(stat -L -c '%s %F' /dev/fd/5)"
+	same 'of a' "$(cat <&5)"
+	same "$(stat -L -c %s /dev/fd/6)" "$(wc -c <&6)"
+	exec 5<&- 6<&-
+	put "$B/cmd" 'echo later'
+	finish
+	exec 5<"$B/stdout.log" 6<"$B/info"
+	rmdir "$B"
+	same '6 regular file' "$(stat -L -c '%s %F' /dev/fd/5)"
+	same later "$(cat <&5)"
+	same "$(stat -L -c %s /dev/fd/6)" "$(wc -c <&6)"
+	exec 5<&- 6<&-
+	mkdir "$B"
+}
+
 @test "rmdir of a running command ends its readers" {
 	mkdir "$B/proc/p"
 	put "$B/proc/p/cmd" 'echo begun; sleep 1000'

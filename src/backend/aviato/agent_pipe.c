@@ -380,7 +380,7 @@ static char *first_message(const struct aviato *a, const struct agent_file *agen
 
 	agent_pipe_program(agent, program, sizeof program);
 	snprintf(size, sizeof size, "%zu", agent->size);
-	snprintf(orphan, sizeof orphan, "%llu", (unsigned long long)a->orphan_timeout_s);
+	snprintf(orphan, sizeof orphan, "%u", a->orphan_timeout_s);
 	cJSON_AddStringToObject(init, "sandboxId", sandbox_id);
 	cJSON_AddItemToObject(init, "command", cJSON_CreateStringArray(words, sizeof words / sizeof *words));
 	text = cJSON_PrintUnformatted(message);

@@ -24,7 +24,7 @@ struct local {
 	int agent;   /* the agent's program, sealed in memory: no sandbox can write to it */
 	int seccomp; /* the compiled filter */
 	struct cgroup_places places;
-	uint64_t orphan_timeout_s;
+	uint32_t orphan_timeout_s;
 	pthread_mutex_t lock; /* jobs */
 	pthread_cond_t idle;
 	unsigned jobs; /* instances that are not freed yet, and other work under way */

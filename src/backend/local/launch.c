@@ -333,12 +333,6 @@ static int start_child(struct child *c, pid_t *ret_pid, int *bwrap_fd, struct er
 	return child_error(c, err);
 }
 
-/* The most the agent takes is 136 years. */
-static unsigned int agent_seconds(uint64_t s)
-{
-	return s < UINT32_MAX ? (unsigned int)s : UINT32_MAX;
-}
-
 int launch(const struct launch *l, struct launched *ret, struct error *err)
 {
 	char program[32], listen_number[12], spool_number[12], args_number[12], orphan[24], lifetime[24];
@@ -366,8 +360,8 @@ int launch(const struct launch *l, struct launched *ret, struct error *err)
 	snprintf(listen_number, sizeof listen_number, "%d", LAUNCH_LISTEN);
 	snprintf(spool_number, sizeof spool_number, "%d", LAUNCH_SPOOL);
 	snprintf(args_number, sizeof args_number, "%d", LAUNCH_ARGUMENTS);
-	snprintf(orphan, sizeof orphan, "%u", agent_seconds(l->orphan_timeout_s));
-	snprintf(lifetime, sizeof lifetime, "%u", agent_seconds(l->lifetime_s));
+	snprintf(orphan, sizeof orphan, "%u", l->orphan_timeout_s);
+	snprintf(lifetime, sizeof lifetime, "%u", l->lifetime_s);
 	snprintf(child.uid_map, sizeof child.uid_map, "0 %u 1", (unsigned int)child.uid);
 	snprintf(child.gid_map, sizeof child.gid_map, "0 %u 1", (unsigned int)getegid());
 	for (int i = 0; i < LAUNCH_FDS; i++)

@@ -33,7 +33,7 @@ struct launch {
 	const char *overlay_image, *overlay_home;
 	int cgroups[CGROUP_KINDS]; /* open cgroup.procs */
 	int cgroup_count;
-	uint64_t orphan_timeout_s, lifetime_s;
+	uint32_t orphan_timeout_s, lifetime_s;
 };
 
 struct launched {

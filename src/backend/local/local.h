@@ -9,7 +9,7 @@ struct local_options {
 	 * one. */
 	const char *source_name;
 	const char *state_dir;	   /* NULL: /var/lib/aviatofs for root, else under $XDG_STATE_HOME */
-	uint64_t orphan_timeout_s; /* an agent no mount has spoken to for so long ends its sandbox */
+	uint32_t orphan_timeout_s; /* an agent no mount has spoken to for so long ends its sandbox */
 	const char *agent_path;	   /* NULL: aviatofs-agent beside this program, then in LIBEXECDIR */
 };
 

@@ -175,7 +175,7 @@ static int launch_once(struct instance *i, const struct arguments *args, const c
 		       int listener, int spool)
 {
 	struct local *l = i->local;
-	uint64_t lifetime = config_seconds(&i->meta.config, CONFIG_LIFETIME);
+	uint32_t lifetime = config_seconds(&i->meta.config, CONFIG_LIFETIME);
 	char path[32], home[PATH_MAX];
 	struct launched run;
 	struct launch launch_args = {

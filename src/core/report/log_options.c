@@ -30,13 +30,13 @@ static bool parse_zone(const char *text, long *ret)
 
 static bool parse_since(const char *text, time_t now, time_t *ret)
 {
-	uint64_t age = config_parse_seconds(text);
+	uint32_t age = config_parse_seconds(text);
 	struct tm tm = {0};
 	const char *rest;
 	long zone;
 
 	if (age) {
-		*ret = age < (uint64_t)now ? now - (time_t)age : 1;
+		*ret = age < now ? now - age : 1;
 		return true;
 	}
 	rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
