@@ -204,6 +204,41 @@ keeps() {
 	reads "$S/second/stdout" 'from the image\n'
 }
 
+@test "image: copied where no overlay can be mounted, as in a container: links, holes, modes; rmdir gives up" {
+	local_only 'settings of its own'
+	as_root
+	mkdir "$T"/{under,over,work,layers}
+	mount -t overlay overlay -o "lowerdir=$T/under,upperdir=$T/over,workdir=$T/work" "$T/layers" ||
+		skip 'no overlays here'
+	mkdir -m 700 "$T/layers/places"
+	mount_down
+	mount_up -o "state_dir=$T/layers/places"
+	mkdir "$S" "$B"
+	make_image
+	mkdir "$T/image/mounted" "$T/image/many"
+	mount -t tmpfs tmpfs "$T/image/mounted"
+	echo hidden >"$T/image/mounted/f"
+	ln "$T/image/etc/motd" "$T/image/etc/second"
+	truncate -s 1T "$T/image/sparse"
+	chmod 1751 "$T/image/workspace"
+	seq 20000 | (cd "$T/image/many" && xargs touch)
+	put "$B/config/image" "$T/image"
+	same 'from the image' "$(inside 'cat /etc/motd')"
+	same '2 1751' "$(stat -c %h "$B/fs/etc/second") $(stat -c %a "$B/fs/workspace")"
+	same '1099511627776 0' "$(stat -c '%s %b' "$B/fs/sparse")"
+	same 20000 "$(ls "$B/fs/many" | wc -l)"
+	[ ! -e "$B/fs/mounted/f" ]
+	mkdir "$S/second"
+	put "$S/second/config/image" "$T/image"
+	put "$S/second/ctl" start
+	eventually 20 eval '[ "$(ls -d "$T"/layers/places/default/*/root/many/1 | wc -l)" = 2 ]'
+	rmdir "$S/second"
+	same 'from the image' "$(inside 'cat /etc/second')"
+	mount_down
+	same '' "$(ls -A "$T/layers/places")"
+	umount "$T/image/mounted" "$T/layers"
+}
+
 @test "limits are kept, or their lack is an error: never silence" {
 	local_only 'settings of its own'
 	put "$B/config/pids" 40

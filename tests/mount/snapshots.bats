@@ -233,6 +233,10 @@ refuses() { # ERRNO PYTHON
 	rmdir "$B"
 }
 
+no_rest() { # DIRECTORY
+	[ -z "$(find "$1" -maxdepth 1 -name '.?*')" ]
+}
+
 @test "a killed daemon: the next mount has the snapshots, and not those that were half done" {
 	make_image
 	inside 'echo one >/workspace/f'
@@ -242,11 +246,14 @@ refuses() { # ERRNO PYTHON
 	in_fork two 'echo two >/workspace/f'
 	put "$S/two/ctl" 'snapshot b'
 	kill_daemon
-	mkdir -p "$STATE/default/$(cat "$STATE"/default/*/meta.json | sed -n 's/.*"id":"\([^"]*\)".*/\1/p' | head -n 1)/snapshots/half/root"
+	local id
+	id=$(cat "$STATE"/default/*/meta.json | sed -n 's/.*"id":"\([^"]*\)".*/\1/p' | head -n 1)
+	mkdir -p "$STATE/default/$id/snapshots"/{half,.new-0,.gone-0}/root/deep
 	mount_up
 	same one "$(cat "$B/snapshots/a/workspace/f")"
 	same two "$(cat "$S/two/snapshots/b/workspace/f")"
 	same 'a b' "$(echo $(ls "$B/snapshots") $(ls "$S/two/snapshots"))"
+	eventually 20 no_rest "$STATE/default/$id/snapshots"
 	fork new box/snapshots/a
 	same one "$(in_fork new 'cat /workspace/f')"
 	rmdir "$B/snapshots/a" "$S/two/snapshots/b"

@@ -27,7 +27,7 @@ static char parent[64];
 static int top = -1;
 static struct error why;
 
-/* `parent` holds from/, to/ and links/ anew. */
+/* `parent` holds from/ and to/ anew. */
 static int begin(void **state)
 {
 	(void)state;
@@ -35,7 +35,7 @@ static int begin(void **state)
 	if (!mkdtemp(parent))
 		return -1;
 	top = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return mkdirat(top, "from", 0755) || mkdirat(top, "to", 0700) || mkdirat(top, "links", 0700);
+	return mkdirat(top, "from", 0755) || mkdirat(top, "to", 0700);
 }
 
 static int end(void **state)
@@ -55,15 +55,14 @@ static void shell(const char *script)
 
 static int copy(struct copying *c)
 {
-	struct copying plain = {0};
+	struct copying plain = {.lift = true};
 	int from = openat(top, "from", O_RDONLY | O_DIRECTORY),
 	    to = openat(top, "to", O_RDONLY | O_DIRECTORY);
-	int links = openat(top, "links", O_RDONLY | O_DIRECTORY);
-	int rc = copy_tree(from, to, links, c ? c : &plain, &why);
+	int rc = copy_tree(from, to, top, c ? c : &plain, &why);
 
 	close(from);
 	close(to);
-	close(links);
+	assert_int_equal(faccessat(top, "links", F_OK, AT_SYMLINK_NOFOLLOW), -1);
 	return rc;
 }
 
@@ -104,7 +103,7 @@ static void test_all_kinds(void **state)
 	assert_int_equal(copy(NULL), 0);
 	was = stat_of("from/a/f");
 	st = stat_of("to/a/f");
-	assert_int_equal(st.st_nlink, 3 + 1); /* and the one in links/ */
+	assert_int_equal(st.st_nlink, 3);
 	assert_int_equal(st.st_ino, stat_of("to/a/b/g").st_ino);
 	assert_int_equal(st.st_ino, stat_of("to/h").st_ino);
 	assert_int_equal(st.st_mode, was.st_mode);
@@ -166,6 +165,27 @@ static void test_depth(void **state)
 	close(dir);
 	assert_int_equal(copy(NULL), -ENAMETOOLONG);
 	assert_string_equal(why.reason, "TOO_DEEP");
+}
+
+/* The modes of what is not the sandbox's are not lifted, and it is told what cannot be read. */
+static void test_no_lifting(void **state)
+{
+	struct copying plain = {0};
+	bool root = geteuid() == 0;
+	int rc;
+
+	(void)state;
+	shell("echo x > mine; chmod 0 mine");
+	if (root) {
+		shell("chown -R 65534 ..");
+		assert_int_equal(seteuid(65534), 0);
+	}
+	rc = copy(&plain);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(rc, -EACCES);
+	assert_non_null(strstr(why.text, "mine"));
+	assert_int_equal(stat_of("from/mine").st_mode & 07777, 0);
 }
 
 static bool count_down(void *arg)
@@ -231,9 +251,7 @@ static void test_swaps(void **state)
 		refuse_secret("to/real");
 		refuse_secret("to/link");
 		assert_int_equal(remove_tree(top, "to"), 0);
-		assert_int_equal(remove_tree(top, "links"), 0);
 		assert_int_equal(mkdirat(top, "to", 0700), 0);
-		assert_int_equal(mkdirat(top, "links", 0700), 0);
 	}
 	atomic_store(&over, true);
 	pthread_join(swapper, NULL);
@@ -323,6 +341,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_all_kinds, begin, end),
 	    cmocka_unit_test_setup_teardown(test_layer, begin, end),
 	    cmocka_unit_test_setup_teardown(test_depth, begin, end),
+	    cmocka_unit_test_setup_teardown(test_no_lifting, begin, end),
 	    cmocka_unit_test_setup_teardown(test_giving_up, begin, end),
 	    cmocka_unit_test_setup_teardown(test_swaps, begin, end),
 	    cmocka_unit_test_setup_teardown(test_differences, begin, end),

@@ -31,7 +31,7 @@ static bool is_unwanted(void *arg)
 {
 	const struct job *j = arg;
 
-	return comparison_unwanted(j->comparison) || atomic_load(&j->instance->going);
+	return comparison_unwanted(j->comparison) || instance_is_going(j->instance);
 }
 
 /* What is gone and is new as something else is one line. */

@@ -1,6 +1,7 @@
 #include "backend/local/copy.h"
 
 #include "backend/local/copy_file.h"
+#include "backend/local/remove.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define LINKS	   "links"
 #define LEVELS_MAX 512 /* each holds two descriptors */
 
 /* A directory that is being copied, and the ones it is in. */
@@ -70,7 +72,7 @@ static void close_level(struct tree *t)
 {
 	struct level *l = top(t);
 
-	copy_close_directory(dirfd(l->from), &l->st);
+	copy_close_directory(dirfd(l->from), &l->st, t->copying->lift);
 	closedir(l->from);
 	close(l->to);
 	t->depth--;
@@ -89,7 +91,7 @@ static int leave(struct tree *t)
 static int begin_directory(struct tree *t, int held, const char *name, const struct stat *st)
 {
 	int to = top(t)->to;
-	int from = copy_open(held, st, O_RDONLY | O_DIRECTORY);
+	int from = copy_open(held, st, O_RDONLY | O_DIRECTORY, t->copying->lift);
 
 	if (from < 0)
 		return from == -ENOENT ? 0 : from;
@@ -222,23 +224,40 @@ static int walk(struct tree *t, struct error *err)
 	return rc ? fail(t, -rc, err) : 0;
 }
 
-int copy_tree(int from, int to, int links, struct copying *c, struct error *err)
+static int open_links(int home)
+{
+	if (mkdirat(home, LINKS, 0700))
+		return -1;
+	return openat(home, LINKS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int begin(struct tree *t, int from, int to, int home)
+{
+	struct stat st;
+
+	t->links = open_links(home);
+	if (t->links < 0 || fstat(from, &st))
+		return -errno;
+	return enter(t, openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		     openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), &st);
+}
+
+int copy_tree(int from, int to, int home, struct copying *c, struct error *err)
 {
 	struct tree *t = calloc(1, sizeof *t);
-	struct stat st;
 	int rc;
 
 	if (!t)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
-	t->links = links;
 	t->copying = c;
 	t->at = "/";
-	rc = fstat(from, &st) ? -errno
-			      : enter(t, openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-				      openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), &st);
+	rc = begin(t, from, to, home);
 	rc = rc ? fail(t, -rc, err) : walk(t, err);
 	while (t->depth)
 		close_level(t);
+	if (t->links >= 0)
+		close(t->links);
+	remove_tree(home, LINKS);
 	free(t);
 	return rc;
 }

@@ -14,16 +14,16 @@
 #define BLOCK (128u << 10) /* bytes, where the kernel does not copy itself */
 
 /* In the sandbox its owner is root, whom modes do not stop: out here this user is only the owner. */
-static bool lacks_rights(const struct stat *st)
+static bool lacks_rights(const struct stat *st, bool lift)
 {
 	mode_t wanted = S_ISDIR(st->st_mode) ? 0500 : 0400;
 
-	return st->st_uid == geteuid() && st->st_uid != 0 && (st->st_mode & wanted) != wanted;
+	return lift && st->st_uid == geteuid() && st->st_uid != 0 && (st->st_mode & wanted) != wanted;
 }
 
-int copy_open(int held, const struct stat *st, int flags)
+int copy_open(int held, const struct stat *st, int flags, bool lift)
 {
-	bool lacks = lacks_rights(st);
+	bool lacks = lacks_rights(st, lift);
 	char path[32];
 	int fd, code;
 
@@ -37,9 +37,9 @@ int copy_open(int held, const struct stat *st, int flags)
 	return fd >= 0 ? fd : -code;
 }
 
-void copy_close_directory(int fd, const struct stat *st)
+void copy_close_directory(int fd, const struct stat *st, bool lift)
 {
-	if (lacks_rights(st))
+	if (lacks_rights(st, lift))
 		fchmod(fd, st->st_mode & 07777);
 }
 
@@ -199,7 +199,7 @@ static int copy_data(int from, int to, off_t size, const struct copying *c)
 
 int copy_file(int held, const struct stat *st, int to, const char *name, struct copying *c)
 {
-	int from = copy_open(held, st, O_RDONLY);
+	int from = copy_open(held, st, O_RDONLY, c->lift);
 	struct stat now;
 	int out, rc;
 

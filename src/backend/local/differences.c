@@ -106,7 +106,7 @@ static DIR *open_before(int held, const struct stat *st)
 
 static DIR *open_after(const struct pair *p)
 {
-	int fd = copy_open(p->after, &p->after_st, O_RDONLY | O_DIRECTORY);
+	int fd = copy_open(p->after, &p->after_st, O_RDONLY | O_DIRECTORY, true);
 
 	if (fd < 0)
 		errno = -fd;
@@ -116,7 +116,7 @@ static DIR *open_after(const struct pair *p)
 static void close_level(struct level *l)
 {
 	if (l->side[AFTER])
-		copy_close_directory(dirfd(l->side[AFTER]), &l->after);
+		copy_close_directory(dirfd(l->side[AFTER]), &l->after, true);
 	for (int side = 0; side < SIDES; side++)
 		if (l->side[side])
 			closedir(l->side[side]);

@@ -67,11 +67,6 @@ int snapshot_open(const struct store *s, const char *id, struct source *ret, str
 	return 0;
 }
 
-static bool is_going(void *arg)
-{
-	return atomic_load(&((struct instance *)arg)->going);
-}
-
 static int make_and_open(struct instance *i, const char *name)
 {
 	int fd = -1;
@@ -87,23 +82,19 @@ static int make_and_open(struct instance *i, const char *name)
 /* A copy of root/ or upper/ of the snapshot; it is in *ret_fd. */
 static int copy_from(struct instance *i, const struct source *source, const char *name, int *ret_fd)
 {
-	struct copying copying = {.unwanted = is_going, .arg = i};
+	struct copying copying = {.unwanted = instance_is_going, .arg = i, .lift = true};
 	int from = openat(source->dir, name, OPEN_DIR);
 	int to = make_and_open(i, name);
-	int links = to < 0 ? -1 : make_and_open(i, "links");
 	int rc = -1;
 
 	if (from < 0)
 		error_errno(&i->error, errno, "IMAGE_FAILED", "the snapshot");
-	else if (links >= 0)
-		rc = copy_tree(from, to, links, &copying, &i->error);
-	if (links >= 0)
-		close(links);
+	else if (to >= 0)
+		rc = copy_tree(from, to, i->home.dir, &copying, &i->error);
 	if (from >= 0)
 		close(from);
 	if (rc && to >= 0)
 		close(to);
-	remove_tree(i->home.dir, "links");
 	*ret_fd = to;
 	return rc;
 }

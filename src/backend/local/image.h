@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backend/local/arguments.h"
+#include "backend/local/copy.h"
 #include "base/error.h"
 
 #include <stdbool.h>
@@ -38,9 +39,11 @@ int image_real_directory(int dir, const char *name, mode_t mode);
  */
 int image_overlay(int home, const char *image, bool network, struct error *err);
 
-/* Where no overlay can be mounted: a copy in root/, sharing blocks where the file system can. Undoes
- * image_overlay(). */
-int image_copy(int home, const char *image, bool network, struct error *err);
+/*
+ * Where no overlay can be mounted: a copy in root/, sharing blocks where the file system can, of what is on
+ * the image's own file system. Undoes image_overlay(). -ECANCELED when it is no longer wanted.
+ */
+int image_copy(int home, const char *image, bool network, struct copying *c, struct error *err);
 
 /* Writes a file of at most 1 MiB; shared by the two kinds. */
 int image_write(int dir, const char *name, const char *text, struct error *err);

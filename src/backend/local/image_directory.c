@@ -4,12 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -165,78 +162,21 @@ int image_overlay(int home, const char *image, bool network, struct error *err)
 	return rc;
 }
 
-static int run_cp(int image, int root, struct error *err)
+int image_copy(int home, const char *image, bool network, struct copying *c, struct error *err)
 {
-	char from[40], to[40];
-	/* -x: like an overlay's lower layer, without what is mounted in it; that may be this very mount. */
-	char *const argv[] = {(char *)"cp", (char *)"-ax", (char *)"--reflink=auto", (char *)"--", from,
-			      to,	    NULL};
-	char *const envp[] = {(char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL};
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	sigset_t none;
-	int status = -1, code;
-	pid_t pid;
+	int from = open(image, OPEN_DIR);
+	int to, rc;
 
-	/* The copier inherits the two directories by number: no name to be swapped under it. */
-	snprintf(from, sizeof from, "/proc/self/fd/3/.");
-	snprintf(to, sizeof to, "/proc/self/fd/4/");
-	code = posix_spawn_file_actions_init(&actions);
-	if (code)
-		return fail(err, code, "a copy");
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, image, 3);
-	posix_spawn_file_actions_adddup2(&actions, root, 4);
-	posix_spawn_file_actions_addclosefrom_np(&actions, 5);
-	posix_spawnattr_init(&attributes);
-	sigemptyset(&none); /* our threads block all of them */
-	posix_spawnattr_setsigmask(&attributes, &none);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-	code = posix_spawnp(&pid, "cp", &actions, &attributes, argv, envp);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	if (code)
-		return fail(err, code, "a copy");
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
-	return error_set(err, EIO, "IMAGE_FAILED",
-			 "the image could not be copied (is all of it readable, is there enough space?)");
-}
-
-/* Moves a descriptor out of the way of the numbers the copier gets. */
-static int move_high(int fd)
-{
-	int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 16);
-
-	if (fd >= 0)
-		close(fd);
-	return high;
-}
-
-int image_copy(int home, const char *image, bool network, struct error *err)
-{
-	int from, to, rc;
-
+	if (from < 0)
+		return error_errno(err, errno, "IMAGE_MISSING", "image: %.200s", image);
 	remove_tree(home, "upper");
 	remove_tree(home, "work");
 	remove_tree(home, "root");
 	to = make_and_open(home, "root", err);
-	if (to < 0)
-		return to;
-	to = move_high(to);
-	from = move_high(open(image, OPEN_DIR));
-	if (from < 0 || to < 0)
-		rc = error_errno(err, errno, "IMAGE_MISSING", "image: %.200s", image);
-	else
-		rc = run_cp(from, to, err);
-	if (!rc)
+	rc = to < 0 ? to : copy_tree(from, to, home, c, err);
+	if (rc == 0)
 		rc = image_ours(to, to, network, err);
-	if (from >= 0)
-		close(from);
+	close(from);
 	if (to >= 0)
 		close(to);
 	return rc;

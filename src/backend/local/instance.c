@@ -48,6 +48,11 @@ struct instance *instance_new(struct local *l, struct sandbox *s)
 	return i;
 }
 
+bool instance_is_going(void *instance)
+{
+	return atomic_load(&((struct instance *)instance)->going);
+}
+
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)

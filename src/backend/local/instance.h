@@ -51,7 +51,7 @@ struct instance {
 	void (*next)(struct instance *i); /* what has to wait for that: its removal or keeping; or NULL */
 	struct list snapshots;
 	unsigned busy;	   /* long jobs that use the home */
-	atomic_bool going; /* what takes long gives up */
+	atomic_bool going; /* what takes long gives up: any thread */
 	uint32_t grace_ms;
 	int agent_fd;	    /* pidfd; -1: not running */
 	int socket, spool;  /* from launch until the pipe has them */
@@ -73,6 +73,8 @@ void instance_release(struct instance *i);
 
 /* Pool thread: all of starting one; instance->error on failure. Returns 0 or -errno. */
 int instance_launch(struct instance *i);
+/* Any thread: whether what takes long for this instance is to give up; as copy.h asks. */
+bool instance_is_going(void *instance);
 /* A connection to the agent behind `home`, or -errno; -EAGAIN when it does not answer. */
 int instance_connect(const struct home *home);
 

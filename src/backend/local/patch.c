@@ -93,7 +93,7 @@ static struct text open_text(int held, const struct stat *st, bool ours)
 	if (S_ISLNK(st->st_mode))
 		t.fd = link_text(held);
 	else if (ours)
-		t.fd = readable(copy_open(held, st, O_RDONLY), st);
+		t.fd = readable(copy_open(held, st, O_RDONLY, true), st);
 	else
 		t.fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	t.fd = move_high(t.fd);

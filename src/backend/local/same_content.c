@@ -65,7 +65,7 @@ int same_content(int a, const struct stat *a_st, int b, const struct stat *b_st,
 	blocks = malloc((size_t)2 * BLOCK);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", a);
 	one = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	other = copy_open(b, b_st, O_RDONLY);
+	other = copy_open(b, b_st, O_RDONLY, true);
 	if (!blocks)
 		rc = -ENOMEM;
 	else if (one >= 0 && other >= 0)

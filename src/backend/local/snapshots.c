@@ -59,24 +59,20 @@ static int make_and_open(int dir, const char *name)
 
 static int copy_root(struct local_snapshot *ls, int dir)
 {
-	struct copying copying = {.unwanted = is_unwanted, .arg = ls};
+	struct copying copying = {.unwanted = is_unwanted, .arg = ls, .lift = true};
 	const char *layer = ls->meta.layer ? "upper" : "root";
 	int from = openat(ls->instance->home.dir, layer, OPEN_DIR);
 	int to = make_and_open(dir, layer);
-	int links = make_and_open(dir, "links");
 
-	if (from < 0 || to < 0 || links < 0)
+	if (from < 0 || to < 0)
 		fail(ls, errno, layer);
 	else
-		copy_tree(from, to, links, &copying, &ls->error);
+		copy_tree(from, to, dir, &copying, &ls->error);
 	ls->meta.bytes = (int64_t)copying.bytes;
 	if (from >= 0)
 		close(from);
 	if (to >= 0)
 		close(to);
-	if (links >= 0)
-		close(links);
-	remove_tree(dir, "links");
 	return -ls->error.code;
 }
 
@@ -360,6 +356,18 @@ void snapshots_free(struct instance *i)
 
 /* --- What is there already --- */
 
+/* What was being made or removed when the daemon was killed. */
+static void remove_rest(struct instance *i, const char *name)
+{
+	struct local_snapshot *ls = new_one(i, name);
+
+	if (!ls)
+		return;
+	strcpy(ls->dir, ls->name);
+	if (!begin(ls, remove_work, removed))
+		free_one(ls);
+}
+
 static void adopt_one(struct instance *i, int all, const char *name)
 {
 	struct local_snapshot *ls = new_one(i, name);
@@ -394,7 +402,7 @@ static void each_snapshot(int home, void (*each)(struct instance *i, int all, co
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.')
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			each(i, dirfd(dir), entry->d_name);
 	if (dir)
 		closedir(dir);
@@ -402,9 +410,17 @@ static void each_snapshot(int home, void (*each)(struct instance *i, int all, co
 		close(all);
 }
 
+static void adopt_each(struct instance *i, int all, const char *name)
+{
+	if (name[0] == '.')
+		remove_rest(i, name);
+	else
+		adopt_one(i, all, name);
+}
+
 void snapshots_adopt(struct instance *i)
 {
-	each_snapshot(i->home.dir, adopt_one, i);
+	each_snapshot(i->home.dir, adopt_each, i);
 }
 
 static void delete_each(struct instance *i, int all, const char *name)

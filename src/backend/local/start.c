@@ -239,6 +239,7 @@ static int launch_fork(struct instance *i, int listener, int spool)
 static int launch_either(struct instance *i, int listener, int spool)
 {
 	const char *image = config_text(&i->meta.config, CONFIG_IMAGE);
+	struct copying copying = {.unwanted = instance_is_going, .arg = i}; /* the image stays as it is */
 	struct arguments args;
 	int rc;
 
@@ -247,7 +248,7 @@ static int launch_either(struct instance *i, int listener, int spool)
 	if (!rc)
 		rc = launch_once(i, &args, image_is_host(image) ? NULL : image, listener, spool);
 	if (rc && !strcmp(i->error.reason, "OVERLAY")) {
-		rc = image_copy(i->home.dir, image, wants_network(&i->meta.config), &i->error);
+		rc = image_copy(i->home.dir, image, wants_network(&i->meta.config), &copying, &i->error);
 		if (!rc)
 			rc = launch_once(i, &args, NULL, listener, spool);
 	}
