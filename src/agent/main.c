@@ -216,6 +216,24 @@ static int open_spool(struct command_line *c)
 	return c->o.spool < 0 ? complain(c->spool_dir, strerror(errno)) : 0;
 }
 
+/*
+ * Sockets with abstract names are the network's, not a file system's: with the host's network those of its
+ * programs could be reached. From Linux 6.12 on Landlock keeps them apart; those inside reach each other.
+ */
+static void leave_abstract_sockets(void)
+{
+	/* As of version 6; Debian 12's header ends before. */
+	struct {
+		uint64_t handled_access_fs, handled_access_net, scoped;
+	} rules = {.scoped = 1 /* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET */};
+	int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
+
+	if (fd < 0)
+		return;
+	syscall(SYS_landlock_restrict_self, fd, 0);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct command_line c = {.o = {.listener = -1, .spool = -1}, .in = -1, .out = -1};
@@ -234,6 +252,8 @@ int main(int argc, char **argv)
 	if (rc || (rc = standard_files(&c)) || (rc = open_spool(&c)))
 		return rc;
 	if (c.o.listener >= 0) {
+		if (!c.resident.directory)
+			leave_abstract_sockets();
 		close_others(&c.o);
 		fcntl(c.o.listener, F_SETFL, O_NONBLOCK);
 	}

@@ -34,6 +34,31 @@ except OSError:
 	done
 }
 
+# Connects to the abstract name, from inside of the sandbox $1.
+abstract() { # SANDBOX NAME
+	put "$1/cmd" "exec python3 -c 'import socket, sys
+try: print(socket.socket(socket.AF_UNIX).connect(chr(0) + sys.argv[1]))
+except OSError as e: print(e.errno)' $2"
+	timeout 60 cat "$1/stdout"
+}
+
+@test "with the host's network: its sockets with abstract names are out of reach, their own are not" {
+	local version
+	version=$("$PYTHON" -c 'import ctypes; print(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1))')
+	((version >= 6)) || skip "Landlock of this kernel has no scopes"
+	mkdir "$S/net"
+	put "$S/net/config/network" host
+	background "$PYTHON" -c "import socket, time
+s = socket.socket(socket.AF_UNIX); s.bind('\\0$T'); s.listen(); print(flush=True); time.sleep(600)"
+	eventually 20 grep -q "@$T\$" /proc/net/unix
+	same 1 "$(abstract "$S/net" "$T")"
+	mkdir "$S/net/proc/server"
+	put "$S/net/proc/server/cmd" "exec python3 -c 'import socket, time
+s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + \"$T-in\"); s.listen(); time.sleep(600)'"
+	eventually 20 grep -q "@$T-in\$" /proc/net/unix
+	same None "$(abstract "$S/net" "$T-in")"
+}
+
 @test "namespaces of its own, every one" {
 	local ns
 	for ns in cgroup ipc mnt net pid user uts; do
