@@ -93,18 +93,18 @@ static int open_terminal(struct handle *h, const struct place *at)
 /* Binds to the process that is latest now: later commands do not change what is read. */
 static int bind(struct handle *h, struct place *at)
 {
-	if (at->process && (h->node->result || h->node->submit))
-		h->bound = object_ref(&at->process->object);
+	struct process *of = NULL;
+
 	if (h->node->stream && h->readable) {
 		at->opening = true;
-		h->stream = h->node->stream(at);
+		h->stream = h->node->stream(at, &of);
 		if (h->stream)
 			stream_add_reader(h->stream);
-		/* `logs`: the sandbox lets its main process go when it is removed. */
-		if (at->sandbox && at->sandbox->main &&
-		    h->stream == &at->sandbox->main->streams[STREAM_OUT] && !h->bound)
-			h->bound = object_ref(&at->sandbox->main->object);
+	} else if (h->node->result || h->node->submit) {
+		of = at->process;
 	}
+	if (of)
+		h->bound = object_ref(&of->object);
 	if (h->node->feed) {
 		h->lines = malloc(sizeof *h->lines);
 		if (!h->lines)

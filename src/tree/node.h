@@ -83,8 +83,11 @@ struct node {
 	/* before it is opened for reading: as `seek` of struct children, for a text that is known elsewhere
 	 */
 	int (*ask)(const struct place *at, struct list **ret_wait, struct error *err);
-	/* output; `follow` waits at the present end, else that is end of file */
-	struct stream *(*stream)(const struct place *at);
+	/*
+	 * output, or NULL, and what it is part of where that may go before the directory's object does;
+	 * `follow` waits at the present end, else that is end of file
+	 */
+	struct stream *(*stream)(const struct place *at, struct process **ret_of);
 	bool follow;
 	/* lines of `events` */
 	struct feed *(*feed)(const struct place *at);

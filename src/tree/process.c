@@ -28,8 +28,9 @@ struct sink *stdin_sink(const struct place *at)
 	return at->process ? &at->process->input : NULL;
 }
 
-struct stream *output_stream(const struct place *at)
+struct stream *output_stream(const struct place *at, struct process **ret_of)
 {
+	*ret_of = at->process;
 	return at->process ? &at->process->streams[at->arg] : NULL;
 }
 

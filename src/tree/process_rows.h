@@ -6,7 +6,7 @@
 struct inbox *cmd_inbox(const struct place *at);
 int cmd_show(const struct place *at, struct buf *out);
 struct sink *stdin_sink(const struct place *at);
-struct stream *output_stream(const struct place *at); /* arg: which */
+struct stream *output_stream(const struct place *at, struct process **ret_of); /* arg: which */
 int status_show(const struct place *at, struct buf *out);
 int wait_show(const struct place *at, struct buf *out);
 

@@ -52,10 +52,11 @@ static int sandbox_error_show(const struct place *at, struct buf *out)
 	return error_show(&at->sandbox->error, out);
 }
 
-static struct stream *main_output(const struct place *at)
+static struct stream *main_output(const struct place *at, struct process **ret_of)
 {
 	if (the_mount.backend->ops->follow)
 		return main_log_stream(at->sandbox, at->opening);
+	*ret_of = at->sandbox->main;
 	return at->sandbox->main ? &at->sandbox->main->streams[STREAM_OUT] : NULL;
 }
 

@@ -350,13 +350,14 @@ static unsigned count_directories(const struct spot *dir)
 static int64_t size_of(const struct spot *s)
 {
 	const struct stream *stream;
+	struct process *of;
 	struct place at;
 	struct buf text;
 	int64_t size;
 
 	tree_place(s, &at);
 	if (s->node->stream) {
-		stream = s->node->stream(&at);
+		stream = s->node->stream(&at, &of);
 		return stream ? (int64_t)stream->size : 0;
 	}
 	if (s->node->feed)
