@@ -135,6 +135,19 @@ void get_attr(struct reader *r, struct stat *ret)
 		r->bad = true;
 }
 
+/* Linux's last one; above it are the kernel's own, which nobody may be told. */
+#define ERRNO_MAX 511u
+
+static uint32_t get_errno(struct reader *r)
+{
+	uint32_t error = get_u32(r);
+
+	if (error > ERRNO_MAX)
+		r->bad = true;
+	/* The kernel would never ask for that operation again, on any file of the mount. */
+	return error == ENOSYS ? EOPNOTSUPP : error;
+}
+
 static int put_statfs(struct buf *out, const struct statvfs *s)
 {
 	const uint64_t values[] = {s->f_bsize, s->f_frsize, s->f_blocks, s->f_bfree,  s->f_bavail,
@@ -171,7 +184,7 @@ int file_list_put_attr(struct buf *out, uint32_t error, const struct stat *attr)
 
 uint32_t file_reply_next_attr(struct file_reply *r, struct stat *ret)
 {
-	uint32_t error = get_u32(&r->list);
+	uint32_t error = get_errno(&r->list);
 
 	if (!error)
 		get_attr(&r->list, ret);
@@ -262,7 +275,7 @@ static void get_list(struct reader *r, struct file_reply *reply, enum field fiel
 	while (r->left && !r->bad) {
 		if (field == ENTRIES)
 			get_entry(r, &entry);
-		else if (!get_u32(r))
+		else if (!get_errno(r))
 			get_attr(r, &attr);
 		reply->count++;
 	}
@@ -368,19 +381,13 @@ static bool sizes_good(enum file_op op, const struct file_reply *r)
 	return r->data_len <= (op == FILE_READ ? FILE_READ_MAX : FILE_XATTR_MAX);
 }
 
-/* Linux's last one; above it are the kernel's own. */
-#define ERRNO_MAX 511u
-
 int file_reply_decode(enum file_op op, const void *payload, size_t len, struct file_reply *ret)
 {
 	struct reader r = {.at = payload, .left = len};
 
-	*ret = (struct file_reply){.error = get_u32(&r)};
-	/* The kernel would never ask for that operation again, on any file of the mount. */
-	if (ret->error == ENOSYS)
-		ret->error = EOPNOTSUPP;
+	*ret = (struct file_reply){.error = get_errno(&r)};
 	ret->watch = get_u32(&r);
-	if (r.bad || op <= 0 || op >= FILE_OPS || ret->error > ERRNO_MAX || ret->watch > INT32_MAX)
+	if (r.bad || op <= 0 || op >= FILE_OPS || ret->watch > INT32_MAX)
 		return -EPROTO;
 	for (const uint8_t *field = shapes[op]; !ret->error && *field; field++)
 		get_field(&r, ret, *field);

@@ -36,6 +36,22 @@ teardown() {
 	(($(timeout 60 cat <&7 | wc -c) > 2000000))
 }
 
+refuses_commands() { # SANDBOX
+	same ETIMEDOUT "$(commit "$1/cmd" 'echo never')"
+}
+
+@test "files first asked for when nobody could be asked for longer than -o timeout" {
+	mkdir "$S/second"
+	put "$S/second/cmd" :
+	finish "$S/second"
+	control down '{}' >/dev/null
+	eventually 60 refuses_commands "$S/second" >/dev/null
+	fails 'timed out' timeout 20 ls "$S/second/fs"
+	control up '{}' >/dev/null
+	eventually 60 grep -qx running "$S/second/state"
+	timeout 20 ls "$S/second/fs" | grep -qx etc
+}
+
 @test "an agent that died: open files are stale, names are not, and the mount lives on" {
 	ls "$W" >/dev/null
 	put "$B/cmd" 'kill -KILL $PPID'

@@ -152,3 +152,50 @@ load helpers
 	timeout 100 "$PYTHON" "$ROOT/tests/graft/alike.py" "$T/plain/any" "$M/any" 1500
 	heal
 }
+
+# More directories than are remembered: those above have lost their handles when the look-up needs all of them.
+@test "a tree of 11,000 levels, looked at from its middle" {
+	timeout 100 "$PYTHON" - "$TREE" "$M" <<-'END'
+		import errno, os, sys
+		os.chdir(sys.argv[1])
+		for i in range(11000):
+		    os.mkdir("d")
+		    os.chdir("d")
+		os.chdir(sys.argv[2])
+		for i in range(11000):
+		    os.chdir("d")
+		    if i == 2500:
+		        keep = os.open(".", os.O_PATH)
+		try:
+		    os.stat("no-such", dir_fd=keep)
+		    raise SystemExit("it is there")
+		except OSError as e:  # the agent may have no descriptors left for so many
+		    assert e.errno in (errno.ENOENT, errno.ENFILE), e
+		os.chdir("/")
+		assert os.listdir(sys.argv[2]) == ["d"]
+	END
+	timeout 100 rm -r "$TREE/d"
+}
+
+@test "a file made here and open is read as it is inside, also when its directory's listing was given up" {
+	mkdir "$TREE/d"
+	timeout 60 "$PYTHON" - "$M/d" "$TREE/d" <<-'END'
+		import os, sys, time
+		outside, inside = sys.argv[1:]
+		fd = os.open(outside + "/f", os.O_CREAT | os.O_RDWR, 0o644)
+		def changed_to(text):
+		    with open(inside + "/f", "w") as f:
+		        f.write(text)
+		    until = time.monotonic() + 20
+		    while os.pread(fd, 10, 0) != text.encode():
+		        assert time.monotonic() < until, (text, os.pread(fd, 10, 0))
+		        time.sleep(0.01)
+		changed_to("old")
+		os.listdir(outside)
+		os.stat(outside + "/f")
+		changed_to("again")
+		for n in range(1200):
+		    open(inside + f"/n{n}", "w").close()
+		changed_to("new")
+	END
+}

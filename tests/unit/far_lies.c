@@ -389,6 +389,68 @@ static void a_flood_of_notices(void **state)
 	look_up("f", a_file(2, S_IFREG | 0644, 5));
 }
 
+static void getattr_error(uint32_t error)
+{
+	struct buf list;
+	struct stat st = {0};
+
+	kernel_asks(FUSE_GETATTR, FUSE_ROOT_ID, &(struct fuse_getattr_in){0}, sizeof(struct fuse_getattr_in),
+		    NULL, NULL, 0);
+	wait_for(FILE_GETATTR);
+	buf_init(&list, 1024);
+	assert_int_equal(file_list_put_attr(&list, error, &st), 0);
+	agent_replies(tag, asked.op, &(struct file_reply){0}, &list);
+	buf_free(&list);
+}
+
+/* The kernel takes no reply with one above 511, and whoever waits for it waits for ever. */
+static void an_errno_in_a_list_of_attributes(void **state)
+{
+	(void)state;
+	getattr_error(600);
+	assert_int_equal(far_fake.error, 1); /* it waits for the next connection */
+}
+
+static void a_negative_errno_in_a_list_of_attributes(void **state)
+{
+	(void)state;
+	getattr_error(0x80000000u);
+	assert_int_equal(far_fake.error, 1); /* it waits for the next connection */
+}
+
+/* The root of fs/ is a directory, whoever says what. */
+static void a_root_that_is_a_file(void **state)
+{
+	struct stat st = a_file(1, S_IFREG | 0644, 0);
+	struct buf list;
+
+	(void)state;
+	kernel_asks(FUSE_GETATTR, FUSE_ROOT_ID, &(struct fuse_getattr_in){0}, sizeof(struct fuse_getattr_in),
+		    NULL, NULL, 0);
+	wait_for(FILE_GETATTR);
+	buf_init(&list, 1024);
+	assert_int_equal(file_list_put_attr(&list, 0, &st), 0);
+	agent_replies(tag, asked.op, &(struct file_reply){0}, &list);
+	buf_free(&list);
+	if (far_fake.error == 0)
+		assert_int_equal(((struct fuse_attr_out *)far_fake.reply)->attr.mode & S_IFMT, S_IFDIR);
+}
+
+static void a_setattr_that_tells_of_another_type(void **state)
+{
+	struct stat st = a_file(2, S_IFREG | 0644, 3);
+	uint64_t ino = look_up("f", st);
+
+	(void)state;
+	kernel_asks(FUSE_SETATTR, ino, &(struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0600},
+		    sizeof(struct fuse_setattr_in), NULL, NULL, 0);
+	wait_for(FILE_SETATTR);
+	st.st_mode = S_IFDIR | 0600;
+	agent_replies(tag, FILE_SETATTR, &(struct file_reply){.attr = st}, NULL);
+	if (far_fake.error == 0)
+		assert_int_equal(((struct fuse_attr_out *)far_fake.reply)->attr.mode & S_IFMT, S_IFREG);
+}
+
 #define LIE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -412,6 +474,10 @@ int main(void)
 	    LIE(an_agent_that_was_started_anew),
 	    LIE(notices_that_make_no_sense),
 	    LIE(a_flood_of_notices),
+	    LIE(an_errno_in_a_list_of_attributes),
+	    LIE(a_negative_errno_in_a_list_of_attributes),
+	    LIE(a_root_that_is_a_file),
+	    LIE(a_setattr_that_tells_of_another_type),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

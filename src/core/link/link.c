@@ -53,6 +53,9 @@ struct file_calls *link_files(struct sandbox *s)
 		s->files = file_calls_new();
 		if (s->files && s->files_ready)
 			file_calls_resume(s->files, send_file_call, s);
+		/* The deadline, which fails what waits, may have passed before there was anything. */
+		if (s->files && s->reach.unreachable)
+			file_calls_fail(s->files, ETIMEDOUT);
 	}
 	return s->files;
 }

@@ -101,7 +101,7 @@ static int on_getattr(struct far_op *op, struct file_reply *reply)
 	if (reply->count != 1)
 		return far_op_finish(op, -EPROTO), -EPROTO;
 	error = file_reply_next_attr(reply, &st);
-	if (!error && !far_node_is(op->node, &st) && op->node != op->far->root)
+	if (!error && !far_node_is(op->node, &st))
 		error = ESTALE;
 	if (error) {
 		far_op_finish(op, -(int)error);
@@ -254,6 +254,9 @@ static void wanted(struct file_request *q, const struct stat *attr, int to_set)
 static int on_set(struct far_op *op, struct file_reply *reply)
 {
 	far_forget_attributes(op->node);
+	/* Its number may be another: that of an overlay's file changes with its first change. */
+	if (!op->error && (reply->attr.st_mode & S_IFMT) != op->node->type)
+		op->error = -ESTALE;
 	if (op->error) {
 		far_op_finish(op, op->error);
 		return 0;

@@ -93,8 +93,7 @@ void far_entry_drop(struct far_entry *e)
 	d->unknown -= e->what == FAR_UNKNOWN;
 	index_remove(&d->entries, &e->by_name);
 	list_remove(&e->link);
-	if (e->node)
-		e->node->entry = NULL;
+	far_entry_part(e);
 	free(e->text);
 	free(e);
 }
@@ -168,10 +167,8 @@ struct far_entry *far_entry_put(struct far_dir *d, const char *name, enum far_wh
 		return NULL;
 	}
 	if (e->node &&
-	    (what != FAR_PRESENT || !st || e->node->ino != st->st_ino || e->node->dev != st->st_dev)) {
-		e->node->entry = NULL;
-		e->node = NULL;
-	}
+	    (what != FAR_PRESENT || !st || e->node->ino != st->st_ino || e->node->dev != st->st_dev))
+		far_entry_part(e);
 	/* Another file of the same name stands where the first did: the order is nobody's promise. */
 	if (what == FAR_PRESENT && e->what == FAR_PRESENT && e->has_attributes && st &&
 	    e->attr.st_ino != st->st_ino)

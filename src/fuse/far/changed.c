@@ -32,6 +32,20 @@ static void name_changed(struct far_node *dir, const struct file_changed *c)
 		far_forget_attributes(dir);
 }
 
+void far_entry_part(struct far_entry *e)
+{
+	struct far_node *n = e->node;
+
+	if (!n)
+		return;
+	n->entry = NULL;
+	e->node = NULL;
+	if (n->watch)
+		return;
+	n->ours = false;
+	far_drop_data(n);
+}
+
 /* Nothing more will be heard of it, nor, where it is a directory, of the files in it. */
 static void unheard(struct far_node *n)
 {

@@ -159,11 +159,10 @@ static int on_open(struct far_op *op, struct file_reply *reply)
 	}
 	op->opened = f;
 	op->fi.fh = (uintptr_t)f | FAR_BIT;
-	if (op->fi.flags & O_TRUNC)
-		far_drop_data(n);
 	f->live = !reply->watch;
 	take_attributes(n, reply);
-	keep_content(f, reply);
+	if (n->drops == op->drops) /* nothing was written since it was asked for */
+		keep_content(f, reply);
 	set_modes(f, &op->fi, &reply->attr);
 	far_op_finish(op, 0);
 	return 0;
@@ -192,6 +191,9 @@ void far_open(fuse_req_t req, struct graft_node *node, struct fuse_file_info *fi
 	op->reply = reply_open;
 	op->undo = undo_open;
 	op->call.expected = (uint32_t)q.length;
+	if (fi->flags & O_TRUNC)
+		far_drop_data(op->node);
+	op->drops = op->node->drops;
 	far_op_call(op, &q);
 	core_unlock();
 }

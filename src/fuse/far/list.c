@@ -65,7 +65,7 @@ static int put_entries(struct far_dir *d, struct file_reply *reply, uint64_t *re
 /* Where it is looked for by its path each time: another directory may stand there now. */
 static bool is_another(const struct far_node *dir, const struct file_reply *reply)
 {
-	return !reply->watch && dir != dir->far->root && !far_node_is(dir, &reply->attr);
+	return !reply->watch && !far_node_is(dir, &reply->attr);
 }
 
 /* `from`: the position it was asked from. */
@@ -174,6 +174,7 @@ static int begin(struct far_node *dir, bool ahead)
 		return -ENOMEM;
 	if (d->fetching)
 		return 0;
+	d->error = 0;
 	if (d->begun && dir->watch) { /* goes on where that ended */
 		d->fetching = true;
 		d->ahead = d->begun = false;

@@ -37,7 +37,7 @@ void far_learn(struct far_node *dir, const char *name, const struct file_reply *
 
 void far_learn_parent(struct far_node *dir, const struct stat *st)
 {
-	if (dir == dir->far->root || far_node_is(dir, st))
+	if (far_node_is(dir, st))
 		far_set_attributes(dir, st);
 }
 
@@ -94,8 +94,7 @@ int far_fill_entry(struct far_node *dir, const char *name, const struct stat *st
 	if (e && e->what == FAR_PRESENT && n->entry != e) {
 		if (n->entry)
 			n->entry->node = NULL;
-		if (e->node)
-			e->node->entry = NULL;
+		far_entry_part(e);
 		n->entry = e;
 		e->node = n;
 	}

@@ -42,6 +42,7 @@ static int on_root(struct far_aside *a, int error, struct file_reply *reply)
 {
 	struct stat st;
 
+	a->far->root_asked = !error;
 	if (error)
 		return 0;
 	if (reply->count != 1)
@@ -53,18 +54,18 @@ static int on_root(struct far_aside *a, int error, struct file_reply *reply)
 	return 0;
 }
 
-/* Its device number is what all others are told apart by: asked before anything else, and so known in time.
- */
-static void learn_root(struct far *far)
+void far_learn_root(struct far *far)
 {
 	uint64_t wire = FILE_ROOT;
 	struct file_request q = {.op = FILE_GETATTR, .handles = (uint8_t *)&wire, .handle_count = 1};
 	struct far_aside *a = far_aside_new(far, far->root);
 
+	far->root_asked = a;
 	if (!a)
 		return;
 	a->answered = on_root;
-	(void)far_aside_call(a, &q);
+	if (far_aside_call(a, &q))
+		far->root_asked = false;
 }
 
 struct graft *far_new(struct sandbox *s, uint64_t key, fuse_ino_t root_ino)
@@ -101,7 +102,7 @@ struct graft *far_new(struct sandbox *s, uint64_t key, fuse_ino_t root_ino)
 	root->node->far = root;
 	g->far_node_gone = far_node_gone;
 	g->far_gone = graft_gone;
-	learn_root(far);
+	far_learn_root(far);
 	return g;
 }
 
@@ -120,16 +121,8 @@ static void release(struct far_node *n)
 	n->has_handle = false;
 }
 
-static void leave_place(struct far_node *dir)
+static void node_free(struct far_node *n)
 {
-	dir->children--;
-	far_node_unref(dir);
-}
-
-void far_node_unref(struct far_node *n)
-{
-	if (--n->refs)
-		return;
 	if (n->dir)
 		far_dir_free(n->dir);
 	if (n->entry)
@@ -137,10 +130,27 @@ void far_node_unref(struct far_node *n)
 	release(n);
 	if (n->watch)
 		index_remove(&n->far->watches, &n->by_watch);
-	if (n->place)
-		leave_place(n->place);
 	free(n->name);
 	free(n);
+}
+
+/* With the last in a directory that may go, and so on up: no recursion here either. */
+void far_node_unref(struct far_node *n)
+{
+	while (n && --n->refs == 0) {
+		struct far_node *place = n->place;
+
+		node_free(n);
+		if (place)
+			place->children--;
+		n = place;
+	}
+}
+
+static void leave_place(struct far_node *dir)
+{
+	dir->children--;
+	far_node_unref(dir);
 }
 
 void far_node_gone(void *node_far)
@@ -223,7 +233,9 @@ uint64_t far_new_handle(struct far *far)
 
 bool far_node_is(const struct far_node *n, const struct stat *st)
 {
-	return st->st_ino == n->ino && st->st_dev == n->dev && (st->st_mode & S_IFMT) == n->type;
+	if ((st->st_mode & S_IFMT) != n->type)
+		return false;
+	return n == n->far->root || (st->st_ino == n->ino && st->st_dev == n->dev);
 }
 
 static int on_handle(struct far_aside *a, int error, struct file_reply *reply)
@@ -242,18 +254,13 @@ static int on_handle(struct far_aside *a, int error, struct file_reply *reply)
 	return 0;
 }
 
-int far_node_need(struct far_node *n)
+/* `n->place` has one. */
+static int ask_handle(struct far_node *n)
 {
 	struct file_request q = {.op = FILE_LOOKUP, .depth = FILE_LINK_RAW};
-	struct far_aside *a;
+	struct far_aside *a = far_aside_new(n->far, n);
 	int rc;
 
-	if (n->has_handle)
-		return 0;
-	rc = n->place ? far_node_need(n->place) : -ESTALE;
-	if (rc)
-		return rc;
-	a = far_aside_new(n->far, n);
 	if (!a)
 		return -ENOMEM;
 	n->stale = false;
@@ -265,6 +272,29 @@ int far_node_need(struct far_node *n)
 	rc = far_aside_call(a, &q);
 	if (rc)
 		n->has_handle = false;
+	return rc;
+}
+
+/* Those above it that have none come first. No recursion: how deep it goes is the sandbox's choice. */
+int far_node_need(struct far_node *n)
+{
+	struct far_node **way, *at;
+	size_t count = 0, i;
+	int rc = 0;
+
+	for (at = n; !at->has_handle; at = at->place, count++)
+		if (!at->place)
+			return -ESTALE;
+	if (count < 2)
+		return count ? ask_handle(n) : 0;
+	way = malloc(count * sizeof *way);
+	if (!way)
+		return -ENOMEM;
+	for (at = n, i = count; i > 0; at = at->place)
+		way[--i] = at;
+	for (; i < count && rc == 0; i++)
+		rc = ask_handle(way[i]);
+	free(way);
 	return rc;
 }
 

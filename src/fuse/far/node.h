@@ -28,6 +28,7 @@ struct far {
 	struct index watches;  /* far_node by the agent's number of its watch */
 	/* What was heard from `since` to `until` answers one question: see far_answered(). */
 	uint64_t last_question, question, since, until;
+	bool root_asked; /* its numbers are known, or soon are */
 	bool ended;
 };
 
@@ -75,7 +76,11 @@ struct far_node {
 	struct stat attr;     /* as the agent said last, with later changes of ours */
 	struct stat pages;    /* what it was when the kernel began to keep its pages */
 	bool has_pages;
+	uint64_t drops; /* times that what was read of it was found to be old */
 };
+
+/* The root's device number is what all others are told apart by: asked for before anything else. */
+void far_learn_root(struct far *far);
 
 struct far *far_ref(struct far *far);
 void far_unref(struct far *far);
@@ -107,7 +112,7 @@ void far_node_take_handle(struct far_node *n, uint64_t handle);
 void far_node_lose(struct far_node *n);
 uint64_t far_new_handle(struct far *far);
 
-/* Whether these are attributes of it. */
+/* Whether these are attributes of it; of the root any directory's are, it cannot be replaced. */
 bool far_node_is(const struct far_node *n, const struct stat *st);
 
 /* The agent watches it under this number (0: no more): what was known before is forgotten. */
@@ -211,6 +216,8 @@ struct far_entry *far_entry_put(struct far_dir *d, const char *name, enum far_wh
 /* Of one without attributes: its number and type. */
 void far_entry_hint(struct far_dir *d, const char *name, const struct stat *st);
 void far_entry_drop(struct far_entry *e);
+/* It is not its node's any more. What has no watch of its own was heard of by this name alone. */
+void far_entry_part(struct far_entry *e);
 /* Attributes may be believed. */
 bool far_entry_fresh(const struct far_entry *e);
 /*

@@ -203,6 +203,8 @@ struct far_op *far_op_new(fuse_req_t req, struct far_node *node)
 	op->far = far_ref(node->far);
 	if (op->signalled)
 		watch_signals(op);
+	if (!op->far->root_asked) /* nobody could be asked then */
+		far_learn_root(op->far);
 	return op;
 }
 

@@ -39,6 +39,7 @@ struct far_op {
 	int error;
 	bool finished, waiting, undo_failed; /* undo_failed: also what failed needs `undo` */
 	uint64_t fetch;			     /* of a listing, begun for this */
+	uint64_t drops;			     /* of an open: what its node had when it was sent */
 	struct far_aside *found;	     /* a listing of what this looks up or makes, or NULL */
 
 	/* For replies and arguments. */

@@ -50,6 +50,7 @@ void far_file_drop_data(struct far_file *f)
 void far_drop_data(struct far_node *n)
 {
 	n->has_pages = false;
+	n->drops++;
 	list_each (pos, &n->files)
 		far_file_drop_data(container_of(pos, struct far_file, link));
 }
@@ -176,12 +177,12 @@ static void fetch_ahead(struct far_file *f)
 
 /* --- Reads --- */
 
-/* Whether changes of it are heard, in the sandbox or under its one name: else nothing read is kept. */
+/* Whether changes of it are heard, by a watch of its own or under its name: else nothing read is kept. */
 static bool is_heard(const struct far_file *f)
 {
 	const struct far_node *n = f->node;
 
-	return !f->live && (n->watch || (n->place && n->place->watch));
+	return !f->live && (n->watch || (n->entry && n->place && n->place->watch));
 }
 
 /* -EAGAIN with *ret_wait: not here yet. Else how many bytes, or -errno, which may be -EAGAIN too. */
