@@ -53,6 +53,7 @@ struct copy {
 	int from, to;
 	char *bytes;
 	atomic_bool broken; /* what came could not be written, and not because nobody reads */
+	int unread;	    /* errno of a read that failed */
 };
 
 /*
@@ -84,9 +85,8 @@ static void *copy_output(void *arg)
 	while ((n = read(c->from, c->bytes, PIECE)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) { /* where its status is no success, that says why */
-			c->broken = true;
-			fprintf(stderr, "%s: output: %s\n", c->command->box->who, strerror(errno));
+		if (n < 0) {
+			c->unread = errno;
 			return NULL;
 		}
 		rc = write_all(c->to, c->bytes, (size_t)n);
@@ -164,6 +164,18 @@ static void die_alike(int signal_number)
 	signals_die(signal_number);
 }
 
+/* Why output could not be read, unless what the end is called has said so already. */
+static int judge(const struct started *p, const struct copy *out, const struct copy *err)
+{
+	int unread = out->unread ? out->unread : err->unread;
+	bool told;
+	int rc = started_outcome(p, &told);
+
+	if (unread && !told)
+		fprintf(stderr, "%s: output: %s\n", p->box->who, strerror(unread));
+	return rc == 0 && unread ? CLIENT_BROKEN : rc;
+}
+
 static int carry(const struct started *p)
 {
 	static char bytes[3][PIECE];
@@ -172,9 +184,9 @@ static int carry(const struct started *p)
 
 	int rc;
 
-	in = (struct copy){p, STDIN_FILENO, p->in, bytes[0], false};
-	out = (struct copy){p, p->out, STDOUT_FILENO, bytes[1], false};
-	err = (struct copy){p, p->err, STDERR_FILENO, bytes[2], false};
+	in = (struct copy){p, STDIN_FILENO, p->in, bytes[0], false, 0};
+	out = (struct copy){p, p->out, STDOUT_FILENO, bytes[1], false, 0};
+	err = (struct copy){p, p->err, STDERR_FILENO, bytes[2], false, 0};
 	if (p->in >= 0 && !run_thread(&thread, copy_input, &in))
 		return CLIENT_BROKEN;
 	if (!run_thread(&thread, copy_output, &err))
@@ -182,7 +194,7 @@ static int carry(const struct started *p)
 	copy_output(&out);
 	pthread_join(thread, NULL);
 	terminal_leave();
-	rc = started_outcome(p);
+	rc = judge(p, &out, &err);
 	/* Success would be said of output that is not there. */
 	return rc == 0 && (in.broken || out.broken || err.broken) ? CLIENT_BROKEN : rc;
 }

@@ -148,18 +148,21 @@ static int read_line(const struct started *p, const char *file, char *out, size_
 	return n < 0 ? (int)n : 0;
 }
 
-int started_outcome(const struct started *p)
+int started_outcome(const struct started *p, bool *ret_told)
 {
 	char number[16], status[512];
 	int rc = read_line(p, "wait", number, sizeof number);
 
+	*ret_told = false;
 	if (rc == 0 && strcmp(number, "125") != 0)
 		return atoi(number);
 	if (rc == 0)
 		rc = read_line(p, "status", status, sizeof status);
+	if (rc == 0 && strncmp(status, "exited ", 7) == 0)
+		return CLIENT_BROKEN;
+	*ret_told = true;
 	if (rc)
 		return box_complain(p->box, p->name, -rc);
-	if (strncmp(status, "exited ", 7) != 0)
-		fprintf(stderr, "%s: %s\n", p->box->who, status);
+	fprintf(stderr, "%s: %s\n", p->box->who, status);
 	return CLIENT_BROKEN;
 }

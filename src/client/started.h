@@ -21,5 +21,8 @@ void started_forget(const struct started *p);
 int started_signal(const struct started *p, int signal_number);
 /* Its terminal is as large as ours. */
 void started_resize(const struct started *p);
-/* Waits for the end: the exit status, 128+N for a signal, or CLIENT_BROKEN after a line on standard error. */
-int started_outcome(const struct started *p);
+/*
+ * Waits for the end: the exit status, 128+N for a signal, or CLIENT_BROKEN: the command's own 125, or
+ * *ret_told, and a line on standard error says why there is none.
+ */
+int started_outcome(const struct started *p, bool *ret_told);

@@ -272,3 +272,15 @@ nothing_left() {
 	same 125 "$status"
 	grep -q 'input: Is a directory' "$T/err"
 }
+
+@test "run in a sandbox that breaks: 125, and one line says so" {
+	local_only 'it kills a process of this machine'
+	inside : >/dev/null
+	background bash -c '"$B/run" sleep 1000 </dev/null 2>"$T/err"; echo $? >"$T/status"'
+	eventually 20 eval 'grep -qsx running "$B"/proc/run-*/status'
+	kill_sandbox
+	eventually 20 test -s "$T/status"
+	same 125 "$(cat "$T/status")"
+	same 1 "$(wc -l <"$T/err")"
+	grep -q ': lost' "$T/err"
+}

@@ -31,7 +31,7 @@ struct tree {
 	int depth; /* levels in use */
 	int links;
 	struct copying *copying;
-	const char *at; /* the name at work, for the sentence */
+	char at[NAME_MAX + 1]; /* the name at work */
 };
 
 static struct level *top(struct tree *t)
@@ -201,10 +201,8 @@ static int fail(const struct tree *t, int code, struct error *err)
 
 static int walk(struct tree *t, struct error *err)
 {
-	char name[NAME_MAX + 1] = "/";
 	int rc = 0;
 
-	t->at = name;
 	while (t->depth && !rc) {
 		struct dirent *entry;
 
@@ -218,8 +216,8 @@ static int walk(struct tree *t, struct error *err)
 		}
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
-		snprintf(name, sizeof name, "%s", entry->d_name);
-		rc = copy_entry(t, name);
+		snprintf(t->at, sizeof t->at, "%s", entry->d_name);
+		rc = copy_entry(t, t->at);
 	}
 	return rc ? fail(t, -rc, err) : 0;
 }
@@ -250,7 +248,7 @@ int copy_tree(int from, int to, int home, struct copying *c, struct error *err)
 	if (!t)
 		return error_set(err, ENOMEM, "NO_MEMORY", "out of memory");
 	t->copying = c;
-	t->at = "/";
+	strcpy(t->at, "/");
 	rc = begin(t, from, to, home);
 	rc = rc ? fail(t, -rc, err) : walk(t, err);
 	while (t->depth)
