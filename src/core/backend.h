@@ -211,6 +211,10 @@ struct sandbox_leftover {
 };
 struct sandbox *sandbox_found(const struct sandbox_leftover *found);
 
+/* Of what was asked for something else was made, by a template: these settings are the effective ones, but
+ * for tags. */
+void sandbox_settings_told(struct sandbox *s, const struct config *told);
+
 /* find() goes on, and the mount waits for it; `why` when it failed: there will be no mount then. */
 void backend_searching(void);
 void backend_searched(const struct error *why);

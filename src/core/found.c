@@ -80,3 +80,15 @@ struct sandbox *sandbox_found(const struct sandbox_leftover *found)
 		core_after(0, end_leftover, &s->object);
 	return s;
 }
+
+void sandbox_settings_told(struct sandbox *s, const struct config *told)
+{
+	struct config merged, replacing = *told;
+	const struct config *levels[] = {&s->effective, &replacing};
+
+	replacing.text[CONFIG_TAGS] = NULL;   /* would be appended */
+	if (config_merge(levels, 2, &merged)) /* without memory it goes on with what was asked for */
+		return;
+	config_free(&s->effective);
+	s->effective = merged;
+}

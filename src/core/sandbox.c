@@ -237,8 +237,10 @@ static void settle(struct sandbox *s, enum sandbox_state state, const struct err
 		sandbox_end_process(s, (struct process *)child, why); /* may prune it, or others */
 	}
 	s->ended = time(NULL);
-	/* Later failures, such as of a late command, are not why. */
-	if (state == SANDBOX_FAILED || (s->began && !s->stopping))
+	/* What else failed, before this or later, such as a command, is not why. */
+	if (why && (state == SANDBOX_FAILED || (s->began && !s->stopping)))
+		s->cause = *why;
+	else if (state == SANDBOX_FAILED && !s->cause.code)
 		s->cause = s->error;
 	sandbox_set_state(s, state);
 	core_wake(&s->startup);
@@ -342,6 +344,12 @@ void sandbox_drop(struct sandbox *s)
 }
 
 /* --- Failures --- */
+
+void sandbox_set_cause(struct sandbox *s, const struct error *err)
+{
+	s->cause = *err;
+	sandbox_set_error(s, err);
+}
 
 void sandbox_set_error(struct sandbox *s, const struct error *err)
 {

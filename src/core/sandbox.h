@@ -129,6 +129,8 @@ int sandbox_refuses_commands(struct sandbox *s, struct error *err);
 
 /* Keeps the failure for `error` here, in the session and in the mount. */
 void sandbox_set_error(struct sandbox *s, const struct error *err);
+/* The same of what it is about to end by. */
+void sandbox_set_cause(struct sandbox *s, const struct error *err);
 
 /* What config/ shows and stores. -EBUSY once it was started. */
 int sandbox_config_set(struct sandbox *s, enum config_key key, const char *text, struct error *err);

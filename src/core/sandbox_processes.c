@@ -95,7 +95,7 @@ static void main_ended(struct sandbox *s)
 		process_status(s->main, &status);
 		error_set(&err, EIO, "MAIN_FAILED", "the main process ended: %s", buf_text(&status));
 		buf_free(&status);
-		sandbox_set_error(s, &err);
+		sandbox_set_cause(s, &err);
 	}
 	sandbox_stop(s, STOP_GRACE_MS);
 }

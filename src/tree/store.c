@@ -143,15 +143,17 @@ static int apply_whole_lines(struct handle *h)
 }
 
 /* Whether more may make it right. */
-static bool is_unfinished(const struct handle *h)
+static bool is_unfinished(struct handle *h)
 {
+	const char *text = buf_text(&h->text), *newline = strrchr(text, '\n');
 	size_t bad;
 
 	switch (h->node->unit) {
 	case STORE_JSON:
-		return !json_text_check(h->text.data, h->text.len, &bad) && bad == h->text.len;
-	case STORE_LIST:
-		return h->text.data[h->text.len - 1] != '\n';
+		return !json_text_check(text, h->text.len, &bad) && bad == h->text.len;
+	case STORE_LIST: /* a name is judged as soon as all of it is there */
+		text = newline ? newline + 1 : text;
+		return *text && !strchr(text, '=');
 	default:
 		return false;
 	}

@@ -154,6 +154,9 @@ ended() {
 	same EINVAL "$(commit "$B/config/env" A=1)"
 	put "$B/config/tags" labelled
 	same hush-hush "$(inside 'echo "$OF_TEMPLATE"')"
+	same 'python:3.11 300' "$(echo $(cat "$B/config/image" "$B/config/lifetime"))"
+	same labelled "$(cat "$B/config/tags")"
+	jq -e '(.expires | fromdate) - (.started | fromdate) == 300' "$B/info"
 	same 1 "$(count CreateSandboxFromTemplate)"
 	same 0 "$(count CreateSandbox)"
 	control sandboxes | jq -e '.[0].tags | index("labelled") and index("aviatofs")' >/dev/null

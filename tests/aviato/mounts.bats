@@ -174,3 +174,17 @@ asleep() {
 	reads "$S/new/stdout" 'new\n'
 	same 2 "$(control sandboxes | jq length)"
 }
+
+@test "the times and the lifetime of a sandbox that somebody else made are the service's" {
+	local id there
+	begin
+	control settings '{"creatingMs": 2000}' >/dev/null
+	id=$(curl -sS --http2-prior-knowledge -H "Authorization: Bearer $CWSANDBOX_API_KEY" \
+		--json '{"sandbox": {"spec": {"containers": [{"name": "main", "image": "python:3.11", "command": "sleep", "args": ["1000"]}]}}}' \
+		"$GATEWAY/coreweave.sandbox.v1.SandboxService/CreateSandbox" | jq -r '.sandboxId // .sandbox.sandboxId')
+	there=$M/.ctl/sandboxes/$id
+	eventually 30 eval 'ls "$there" >/dev/null && grep -qx running "$there/state"'
+	jq -e '(.started | fromdate) > (.created | fromdate)' "$there/info"
+	same 600 "$(cat "$there/config/lifetime")"
+	jq -e '(.expires | fromdate) - (.started | fromdate) == 600' "$there/info"
+}

@@ -86,6 +86,12 @@ keeps() {
 	same EINVAL "$(commit "$B/config/spec" '{')"
 	[[ $(cat "$B/error") == INVALID_JSON:* ]]
 	fails 'Invalid argument' put "$B/config/spec" '[1]'
+	# Also without an end of line, once no more text could make it right.
+	for pair in '=x' '1=x' $'A=1\n=x'; do
+		same EINVAL "$(TEXT=$pair errno_of "os.write(os.open('$B/config/env', os.O_WRONLY), os.environb[b'TEXT'])")"
+	done
+	same EINVAL "$(commit "$B/config/env" 'A')"
+	same '' "$(cat "$B/config/env")"
 	fails 'Invalid argument' put "$S/.ctl/defaults/memory" lots
 	[ -s "$S/.ctl/error" ]
 	fails 'Invalid argument' put "$M/.ctl/defaults/memory" lots

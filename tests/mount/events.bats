@@ -39,6 +39,15 @@ ended() { # NAME: the event of a command's end
 	events_until "$S/.ctl/events" 1 '"process":"2","status":"exited' | jq -e '.exit_code == 127'
 }
 
+@test "what went wrong on the way is no reason of an end that was asked for" {
+	fails 'Invalid argument' put "$B/ctl" nonsense
+	put "$B/ctl" start
+	eventually 40 state_is running
+	put "$B/ctl" stop
+	eventually 40 state_is terminated
+	events_until "$S/.ctl/events" 1 '"state":"terminated"' | jq -e 'has("reason") | not'
+}
+
 @test "a reader waits for news, and replay gives the same bytes" {
 	background eval 'timeout 60 sed "/\"process\":\"2\",\"status\":\"exited/q" "$M/.ctl/events" >"$T/live"'
 	local reader=$!

@@ -301,3 +301,16 @@ void creation_begin(struct remote *i)
 		      i);
 	i->request.passing = may_pass;
 }
+
+void creation_see_template(struct remote *i, const cJSON *sandbox)
+{
+	const cJSON *spec = json_object(sandbox, "spec");
+	struct config told;
+
+	if (!i->template_id[0] || !i->sandbox || !spec)
+		return;
+	if (sandbox_spec_read(spec, json_object(sandbox, "status"), &told))
+		return;
+	sandbox_settings_told(i->sandbox, &told);
+	config_free(&told);
+}

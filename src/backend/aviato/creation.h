@@ -26,6 +26,8 @@ void placement_begin(cJSON *spec, enum placement placement);
 void make_request_id(char ret[37]);
 /* Asks for it; ends in remote_created() or remote_end(). */
 void creation_begin(struct remote *i);
+/* Of one that is made from a template: the service says what that set. Core lock held. */
+void creation_see_template(struct remote *i, const cJSON *sandbox);
 
 /* What it made, or may have made, is deleted, in the background. */
 void creation_undo(struct remote *i);

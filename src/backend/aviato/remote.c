@@ -146,6 +146,7 @@ void remote_remember(struct remote *i, const cJSON *sandbox)
 	if (code >= 0)
 		i->known.exit_code = code;
 	snapshots_see_volumes(i, json_object(sandbox, "spec"));
+	creation_see_template(i, sandbox);
 	if (services) {
 		cJSON_Delete(i->known.services);
 		i->known.services = cJSON_Duplicate(services, true);

@@ -390,17 +390,19 @@ const char *sandbox_spec_tag(const cJSON *spec, const char *prefix)
 	return "";
 }
 
-int sandbox_spec_read(const cJSON *spec, struct config *ret)
+int sandbox_spec_read(const cJSON *spec, const cJSON *status, struct config *ret)
 {
 	const cJSON *container = cJSON_GetArrayItem(json_array(spec, "containers"), 0);
 	const cJSON *requests = json_object(json_object(container, "resourceRequirements"), "requests");
 	const cJSON *volume;
-	int64_t seconds = 0;
+	int64_t seconds = 0, applied = 0;
 	char text[24];
 	int rc;
 
 	*ret = (struct config){0};
 	json_int64(spec, "maxLifetimeSeconds", &seconds);
+	if (json_int64(status, "effectiveMaxLifetimeSeconds", &applied) && applied > 0)
+		seconds = applied; /* where the service chose it */
 	snprintf(text, sizeof text, "%lld", (long long)seconds);
 	rc = put(ret, CONFIG_IMAGE, json_text(container, "image"));
 	rc = rc ? rc : put(ret, CONFIG_CWD, json_text(container, "workingDir"));

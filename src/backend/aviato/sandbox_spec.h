@@ -27,7 +27,7 @@ bool sandbox_spec_has_image(const struct config *c);
  */
 cJSON *sandbox_spec_make(const struct config *c, const char *session, const char *name, bool kept);
 
-/* What a SandboxSpec says, as far as there are settings for it. -ENOMEM. */
-int sandbox_spec_read(const cJSON *spec, struct config *ret);
+/* What a SandboxSpec, and its SandboxStatus, say, as far as there are settings for it. -ENOMEM. */
+int sandbox_spec_read(const cJSON *spec, const cJSON *status, struct config *ret);
 /* The text behind a tag that begins so; "" when there is none. */
 const char *sandbox_spec_tag(const cJSON *spec, const char *prefix);

@@ -72,13 +72,14 @@ static struct sandbox *hand_over(struct remote *i, const cJSON *sandbox, bool do
 	    .session = sandbox_spec_tag(spec, TAG_SESSION),
 	    .name = sandbox_spec_tag(spec, TAG_NAME),
 	    .created = remote_time(json_text(status, "createTime")),
+	    .started = *json_text(status, "startTime") ? remote_time(json_text(status, "startTime")) : 0,
 	    .kept = i->kept,
 	    .dormant = dormant,
 	    .instance = i,
 	};
 	struct config config;
 
-	if (sandbox_spec_read(spec, &config))
+	if (sandbox_spec_read(spec, status, &config))
 		return NULL;
 	found.config = &config;
 	i->sandbox = sandbox_found(&found);

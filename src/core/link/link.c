@@ -189,7 +189,7 @@ static void on_bye(void *owner, const char *why)
 		error_set(&err, ESHUTDOWN, "ENDED", "no mount spoke to the sandbox for its orphan timeout");
 	else
 		error_set(&err, ESHUTDOWN, "ENDED", "the agent ended: %s", why);
-	sandbox_set_error(s, &err);
+	sandbox_set_cause(s, &err);
 }
 
 static void on_heard(void *owner)
@@ -244,8 +244,8 @@ static void give_up(struct sandbox *s, const struct error *why)
 {
 	if (s->state >= SANDBOX_TERMINATING)
 		return;
-	if (!s->error.code || s->error.code != ESHUTDOWN)
-		sandbox_set_error(s, why);
+	if (!s->cause.code)
+		sandbox_set_cause(s, why);
 	the_mount.backend->ops->stop(the_mount.backend, s, 0);
 }
 

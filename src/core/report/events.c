@@ -106,8 +106,8 @@ void event_sandbox(struct sandbox *s)
 	begin("sandbox", sandbox_session(s));
 	put_sandbox(s);
 	put(",\"state\":\"%s\"", sandbox_state_name(s->state));
-	if (s->error.code && s->state >= SANDBOX_COMPLETED)
-		put_text("reason", s->error.reason);
+	if (s->cause.code && s->state >= SANDBOX_COMPLETED)
+		put_text("reason", s->cause.reason);
 	finish(sandbox_session(s));
 }
 

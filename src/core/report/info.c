@@ -87,7 +87,7 @@ int sandbox_info(struct sandbox *s, struct buf *out)
 	put_time(o, "started", s->started);
 	put_time(o, "ended", s->ended);
 	put_time(o, "unreachable_since", reconnect_since(s));
-	if (s->started)
+	if (s->started && config_seconds(&effective, CONFIG_LIFETIME)) /* else nobody has told */
 		put_time(o, "expires", s->started + (time_t)config_seconds(&effective, CONFIG_LIFETIME));
 	put_limits(cJSON_AddObjectToObject(o, "config"), &effective);
 	put_tags(o, config_text(&effective, CONFIG_TAGS));
