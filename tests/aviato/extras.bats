@@ -156,6 +156,8 @@ ended() {
 	same hush-hush "$(inside 'echo "$OF_TEMPLATE"')"
 	same 'python:3.11 300' "$(echo $(cat "$B/config/image" "$B/config/lifetime"))"
 	same labelled "$(cat "$B/config/tags")"
+	jq -e --arg id "$id" '.template == $id and .runner_group == "group-1" and .runtime_class == "<node-default>" and
+		.containers[0].name == "main" and (has("egress") | not)' "$B/info"
 	jq -e '(.expires | fromdate) - (.started | fromdate) == 300' "$B/info"
 	same 1 "$(count CreateSandboxFromTemplate)"
 	same 0 "$(count CreateSandbox)"

@@ -11,7 +11,6 @@
 #include "backend/aviato/state.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "base/utf8.h"
 #include "rpc/json.h"
 
 #include <errno.h>
@@ -41,8 +40,7 @@ struct remote *remote_new(struct aviato *a, struct sandbox *s)
 		return NULL;
 	i->aviato = a;
 	i->sandbox = s;
-	i->known.exit_code = -1;
-	strcpy(i->known.path, "agent");
+	known_init(&i->known);
 	make_request_id(i->request_id);
 	list_init(&i->link);
 	list_init(&i->logs);
@@ -73,7 +71,7 @@ void remote_free(struct remote *i)
 	snapshot_list_part(i);
 	snapshots_part(i);
 	cJSON_Delete(i->body);
-	cJSON_Delete(i->known.services);
+	known_free(&i->known);
 	list_remove(&i->link);
 	i->delay = NULL;
 	i->dead = true;
@@ -128,29 +126,12 @@ void remote_end(struct remote *i, enum sandbox_end how, const struct error *why)
 
 /* --- What the service says --- */
 
-static void keep_text(char *ret, size_t size, const char *text)
-{
-	snprintf(ret, size, "%s", text);
-	utf8_make_printable(ret);
-}
-
 void remote_remember(struct remote *i, const cJSON *sandbox)
 {
-	const cJSON *status = json_object(sandbox, "status"), *services = json_array(status, "services");
-	int code = remote_exit_code(sandbox);
-
 	core_lock();
-	keep_text(i->known.state, sizeof i->known.state, json_text(status, "state"));
-	keep_text(i->known.reason, sizeof i->known.reason, json_text(status, "stateReason"));
-	keep_text(i->known.runner, sizeof i->known.runner, json_text(status, "runnerId"));
-	if (code >= 0)
-		i->known.exit_code = code;
+	known_take(&i->known, sandbox);
 	snapshots_see_volumes(i, json_object(sandbox, "spec"));
 	creation_see_template(i, sandbox);
-	if (services) {
-		cJSON_Delete(i->known.services);
-		i->known.services = cJSON_Duplicate(services, true);
-	}
 	core_unlock();
 }
 
@@ -481,17 +462,5 @@ void remote_describe(struct remote *i, cJSON *info)
 {
 	cJSON_AddStringToObject(info, "service", endpoint_url(i->aviato->endpoint));
 	cJSON_AddStringToObject(info, "credentials", i->aviato->credentials.source);
-	cJSON_ReplaceItemInObjectCaseSensitive(info, "path", cJSON_CreateString(i->known.path));
-	if (i->known.path_reason[0])
-		cJSON_AddStringToObject(info, "path_reason", i->known.path_reason);
-	if (i->known.state[0])
-		cJSON_AddStringToObject(info, "service_state", i->known.state);
-	if (i->known.reason[0])
-		cJSON_AddStringToObject(info, "state_reason", i->known.reason);
-	if (i->known.runner[0])
-		cJSON_AddStringToObject(info, "runner", i->known.runner);
-	if (i->known.exit_code >= 0)
-		cJSON_AddNumberToObject(info, "exit_code", i->known.exit_code);
-	if (i->known.services)
-		cJSON_AddItemToObject(info, "services", cJSON_Duplicate(i->known.services, true));
+	known_describe(&i->known, info);
 }

@@ -4,6 +4,7 @@
 #include "backend/aviato/agent_pipe.h"
 #include "backend/aviato/aviato.h"
 #include "backend/aviato/creation.h"
+#include "backend/aviato/known.h"
 #include "backend/aviato/request.h"
 #include "backend/aviato/sandbox_spec.h"
 #include "backend/aviato/stand_in/stand_in.h"
@@ -72,14 +73,7 @@ struct remote {
 		bool start, stop, keep, remove;
 		uint32_t grace_ms;
 	} wants;
-	/* What info tells; core lock */
-	struct {
-		char state[40], reason[200], runner[80], path[8], path_reason[120];
-		char volume[64];  /* a scratch volume of it */
-		unsigned volumes; /* how many of those it has */
-		cJSON *services;
-		int exit_code; /* -1: not known */
-	} known;
+	struct known known; /* core lock */
 };
 
 struct remote *remote_new(struct aviato *a, struct sandbox *s);
