@@ -65,6 +65,19 @@ exit 1' path_without_bwrap
 	fi
 }
 
+# It is asked for before the start can fail: both under one lock.
+@test "who waits for a program of bin/ while the sandbox starts hears that it cannot" {
+	FAKE_BWRAP='#!/bin/sh
+case $* in *--version*|*--help*) exec /usr/bin/bwrap "$@";; esac
+echo "bwrap: not today" >&2
+exit 1' path_without_bwrap
+	PATH=$T/bin mount_up
+	mkdir "$S" "$B"
+	same EIO "$(errno_of "os.stat('$B/bin/sh')")"
+	grep -q 'not today' "$B/error"
+	same failed "$(cat "$B/state")"
+}
+
 # Its child waits for it, and holds all it was given.
 @test "bwrap is killed half-way: said at once, and what it began is gone" {
 	FAKE_BWRAP="#!/bin/sh
