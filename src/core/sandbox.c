@@ -275,7 +275,8 @@ int sandbox_need(struct sandbox *s, struct error *err)
 		sandbox_set_error(s, err);
 		COUNT(s, start_failures, 1);
 		settle(s, SANDBOX_FAILED, err);
-		return rc;
+		err->code = end_errno(s); /* to this one as to all that follow */
+		return -err->code;
 	}
 	s->began = true;
 	s->began_ms = stats_now_ms();

@@ -152,6 +152,17 @@ exec /usr/bin/bwrap \"\$@\"" path_without_bwrap
 	put "$B/config/image" "$T/image"
 	rm -rf "$T/image"
 	did_not_run 'image'
+	# A name that is looked up is not said to be missing where the sandbox is, by the first look-up either.
+	local where
+	for where in fs/etc bin/sh; do
+		make_image
+		mkdir "$S/${where%/*}"
+		put "$S/${where%/*}/config/image" "$T/image"
+		rm -rf "$T/image"
+		same ESHUTDOWN "$(errno_of "os.stat('$S/${where%/*}/$where')")"
+		same ESHUTDOWN "$(errno_of "os.stat('$S/${where%/*}/$where')")"
+		grep -q IMAGE_MISSING "$S/${where%/*}/error"
+	done
 }
 
 @test "a state directory that cannot be made: one line" {
