@@ -123,11 +123,16 @@ static int make_limits(struct instance *i)
 static int limit_processes(struct instance *i)
 {
 	uint64_t count = config_number(&i->meta.config, CONFIG_PIDS);
-	struct rlimit limit;
+	struct rlimit ours, limit;
 
 	if (!i->meta.pids_by_rlimit)
 		return 0;
-	limit.rlim_cur = limit.rlim_max = count ? count : PIDS_DEFAULT;
+	if (!count)
+		count = PIDS_DEFAULT;
+	/* What this user is held to already holds there too, and is not ours to raise. */
+	if (getrlimit(RLIMIT_NPROC, &ours) == 0 && count > ours.rlim_max)
+		count = ours.rlim_max;
+	limit.rlim_cur = limit.rlim_max = count;
 	if (prlimit(i->meta.agent, RLIMIT_NPROC, &limit, NULL))
 		return error_errno(&i->error, errno, "LIMIT_UNAVAILABLE",
 				   "cannot limit the number of processes");
