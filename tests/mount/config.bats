@@ -268,6 +268,39 @@ keeps() {
 	esac
 }
 
+@test "the largest limits there are start a sandbox, and beyond them is refused when written" {
+	local_only 'settings of its own'
+	local pair before
+	for pair in 'pids 4194305' 'pids 99999999999999999' 'lifetime 4294967296'; do
+		before=$(cat "$B/config/${pair% *}")
+		same EINVAL "$(errno_of "os.write(os.open('$B/config/${pair% *}', os.O_WRONLY), b'${pair#* }\n')")"
+		same "$before" "$(cat "$B/config/${pair% *}")"
+	done
+	same EINVAL "$(commit "$S/.ctl/defaults/pids" 4194305)"
+	grep -q 'pids: the kernel counts to 4194304' "$S/.ctl/error"
+	keeps lifetime 4294967295
+	if put "$B/config/pids" 4194304 2>"$T/refused"; then
+		same 4194304 "$(cat "$B/config/pids")"
+	else # no control group can be made here
+		grep -q 'not supported' "$T/refused"
+	fi
+	same started "$(inside 'echo started')"
+}
+
+@test "memory that is too little to start with: said so, and nothing is left" {
+	local_only 'settings of its own'
+	put "$B/config/memory" 4K || {
+		grep -q LIMIT_UNAVAILABLE "$B/error"
+		skip "no control group can be made here"
+	}
+	put "$B/cmd" 'echo never'
+	reads "$B/wait" '125\n'
+	grep -q '^failed OUT_OF_MEMORY: ' "$B/status"
+	grep -q '^OUT_OF_MEMORY: the sandbox used more memory than its limit allows' "$B/error"
+	same ENOMEM "$(errno_of "os.stat('$B/fs/etc')")"
+	same '' "$(agents)"
+}
+
 @test "logs that are open when their sandbox is removed" {
 	local_only 'logs have tests of their own there'
 	put "$B/config/command" 'echo main is up; exec sleep 1000'
