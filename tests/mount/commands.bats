@@ -44,6 +44,16 @@ load helpers
 	reads "$B/wait" '5\n'
 }
 
+# A shell would put it right.
+@test "PWD is what a command is given, never where the agent is" {
+	agent_only 'the environment is the one the service starts things in'
+	put "$B/cmd" '{"command": ["env"], "cwd": "/tmp"}'
+	same '' "$(timeout 60 grep '^PWD=' "$B/stdout")"
+	reads "$B/wait" '0\n'
+	put "$B/cmd" '{"command": ["env"], "cwd": "/tmp", "env": {"PWD": "/given"}}'
+	same PWD=/given "$(timeout 60 grep '^PWD=' "$B/stdout")"
+}
+
 @test "only [\" and {\" begin JSON: [ and { are still the shell's" {
 	put "$B/cmd" '[ -d / ] && echo yes'
 	reads "$B/stdout" 'yes\n'
