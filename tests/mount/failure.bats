@@ -78,6 +78,28 @@ exit 1' path_without_bwrap
 	same failed "$(cat "$B/state")"
 }
 
+@test "a terminal of a sandbox that cannot start: its reader hears of it, and the next open is refused" {
+	FAKE_BWRAP='#!/bin/sh
+case $* in *--version*|*--help*) exec /usr/bin/bwrap "$@";; esac
+echo "bwrap: not today" >&2
+exit 1' path_without_bwrap
+	PATH=$T/bin mount_up
+	mkdir "$S" "$B"
+	same EIO "$(errno_of "os.read(os.open('$B/tty', os.O_RDWR), 1)")"
+	grep -q '^[A-Z_]*: .*not today' "$B/error"
+	same EIO "$(errno_of "os.open('$B/tty', os.O_RDWR)")"
+	grep -q '^[A-Z_]*: the sandbox is failed: .*not today' "$B/error"
+	eventually 20 eval '[ -z "$(ls "$B/proc")" ]'
+	# One that cannot be started at all.
+	mkdir "$S/gone"
+	make_image
+	put "$S/gone/config/image" "$T/image"
+	rm -rf "$T/image"
+	same EIO "$(errno_of "os.read(os.open('$S/gone/tty', os.O_RDWR), 1)")"
+	same ESHUTDOWN "$(errno_of "os.open('$S/gone/tty', os.O_RDWR)")"
+	grep -q '^IMAGE_MISSING: the sandbox is failed: ' "$S/gone/error"
+}
+
 # Its child waits for it, and holds all it was given.
 @test "bwrap is killed half-way: said at once, and what it began is gone" {
 	FAKE_BWRAP="#!/bin/sh

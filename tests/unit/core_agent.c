@@ -1,6 +1,8 @@
 /* What agents report after a reconnect, what mad ones say, and how many commands are kept. */
 #include "core_fake.h"
 
+#include "core/process/terminal.h"
+
 static char *text(const char *s)
 {
 	return (char *)s;
@@ -371,6 +373,32 @@ static void test_prune_of_the_one_being_sent(void **state)
 	assert_int_equal(s->object.child_count, PROCESSES_KEPT);
 }
 
+/* Terminals that fail as they are sent have ended before whoever opens them has them. */
+static void test_prune_spares_open_terminals(void **state)
+{
+	struct sandbox *s = fake_running("terminals", -1);
+	struct process *open[PROCESSES_KEPT + 2];
+	struct error err;
+
+	(void)state;
+	fake_of(s)->refuse = ENOBUFS;
+	for (unsigned i = 0; i < sizeof open / sizeof *open; i++) {
+		core_lock();
+		open[i] = terminal_begin(s, &err);
+		core_unlock();
+		assert_non_null(open[i]);
+	}
+	assert_int_equal(s->object.child_count, PROCESSES_KEPT + 2);
+	for (unsigned i = 0; i < sizeof open / sizeof *open; i++) {
+		assert_status(open[i], "failed BUSY: the way to the sandbox is congested");
+		terminal_end(open[i]);
+		assert_false(open[i]->object.listed);
+		object_unref(&open[i]->object);
+	}
+	assert_int_equal(s->object.child_count, 0);
+	assert_string_equal(s->error.reason, "BUSY");
+}
+
 /* An agent that reports the newest first: the end of that one prunes its neighbour. */
 static void test_prune_while_ending(void **state)
 {
@@ -408,6 +436,7 @@ int main(void)
 	    cmocka_unit_test(test_prune),
 	    cmocka_unit_test(test_prune_while_sending),
 	    cmocka_unit_test(test_prune_of_the_one_being_sent),
+	    cmocka_unit_test(test_prune_spares_open_terminals),
 	    cmocka_unit_test(test_prune_while_ending),
 	};
 

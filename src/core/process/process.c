@@ -228,6 +228,16 @@ struct process *process_make_main(struct sandbox *s, const char *text)
 
 void process_send(struct process *p)
 {
+	static const struct outcome too_large = {
+	    .kind = OUTCOME_FAILED,
+	    .reason = "TOO_LARGE",
+	    .text = "the command and its environment are more than the agent takes",
+	};
+	static const struct outcome busy = {
+	    .kind = OUTCOME_FAILED,
+	    .reason = "BUSY",
+	    .text = "the way to the sandbox is congested",
+	};
 	struct sandbox *s = process_sandbox(p);
 	int rc;
 
@@ -239,11 +249,7 @@ void process_send(struct process *p)
 	if (rc == -EPIPE) /* it waits for the next channel */
 		return;
 	if (rc) { /* its end may prune it */
-		process_finish(
-		    p, PROCESS_FAILED, 0,
-		    rc == -EFBIG || rc == -EPROTO
-			? "TOO_LARGE: the command and its environment are more than the agent takes"
-			: "BUSY: the way to the sandbox is congested");
+		process_apply_outcome(p, rc == -EFBIG || rc == -EPROTO ? &too_large : &busy);
 		return;
 	}
 	p->sent = true;

@@ -3,7 +3,7 @@
 
 #include "core/process/process.h"
 
-/* Starts one, as a command named tty-N; NULL with a sentence. Its object is borrowed. */
+/* Starts one, as a command named tty-N; NULL with a sentence. The caller has a reference to its object. */
 struct process *terminal_begin(struct sandbox *s, struct error *err);
 /* Who had it open has gone: it is hung up, and forgotten when it has ended or in a while. */
 void terminal_end(struct process *p);
