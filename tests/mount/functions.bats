@@ -386,6 +386,7 @@ exec cat'
 	eventually 20 eval 'same 2 "$(cat "$M"/.ctl/sandboxes/*/state | grep -cx running)"'
 	same 3 "$(ls "$M/.ctl/sandboxes" <<<"$before" | cat - <(echo "$before") | sort -u | wc -l)"
 	# Other settings, other sandboxes.
+	eventually 20 eval '[ "$(ls "$M/.ctl/sandboxes" | wc -l)" = 2 ]' # without the one that has done it
 	before=$(ls "$M/.ctl/sandboxes")
 	put "$F/config/env" A=1
 	eventually 20 eval 'same 2 "$(cat "$M"/.ctl/sandboxes/*/state | grep -cx running)"'
