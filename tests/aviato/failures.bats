@@ -49,6 +49,44 @@ living() {
 	same 1 "$(control sandboxes | jq length)"
 }
 
+# A command of the one that runs is given up after `timeout`: by then the others have been asked about more than once.
+@test "down while sandboxes start: they are patient, and start when the service is back" {
+	local box
+	begin -o timeout=4
+	same hi "$(inside 'echo hi')"
+	fault '{"method": "GetSandbox", "times": 0, "rewrite": [["STATE_RUNNING", "STATE_CREATING"]]}'
+	for box in a b c; do
+		mkdir "$S/$box"
+		put "$S/$box/cmd" 'echo started'
+	done
+	for box in a b c; do
+		eventually 20 grep -qx creating "$S/$box/state"
+	done
+	control down '{}' >/dev/null
+	put "$B/cmd" 'echo never' || true
+	within 30 finish
+	grep -q '^failed ' "$B/status"
+	no_faults
+	control up '{}' >/dev/null
+	for box in a b c; do
+		reads "$S/$box/stdout" 'started\n'
+		reads "$S/$box/wait" '0\n'
+	done
+	same 4 "$(control sandboxes | jq length)"
+	eventually 60 state_is running
+}
+
+# The look-up waits for an answer that cannot come any more.
+@test "who looks into bin/ while the service is away hears of that in time" {
+	begin -o timeout=2
+	same hi "$(inside 'echo hi')"
+	control down '{}' >/dev/null
+	same ETIMEDOUT "$(errno_of "os.stat('$B/bin/no-such')")"
+	grep -q "^UNREACHABLE: " "$B/error"
+	control up '{}' >/dev/null
+	eventually 60 state_is running
+}
+
 @test "an answer that is lost makes no second sandbox, and a passing failure none at all" {
 	begin
 	fault '{"method": "CreateSandbox", "error": {"code": "unavailable", "message": "later", "at": "end"}}'
