@@ -1,6 +1,8 @@
 /* A pipe that breaks while the sandbox lives on: what was lost on the way is said again, once. */
 #include "core_fake.h"
 
+#define TIMEOUT_MS 200
+
 static unsigned asked;
 
 static void fake_reconnect(struct backend *b, struct sandbox *s)
@@ -14,7 +16,7 @@ static int begin(void **state)
 {
 	static struct backend_ops ops;
 	static struct backend backend = {&ops};
-	const struct mount_settings settings = {.spool_limit = 1000000, .timeout_ms = 200};
+	const struct mount_settings settings = {.spool_limit = 1000000, .timeout_ms = TIMEOUT_MS};
 	struct error err;
 
 	(void)state;
@@ -244,12 +246,25 @@ static void test_out_of_reach(void **state)
 	assert_status(s->latest, "starting");
 }
 
+/* We give the connection up, in a while. */
+static void await_loss(struct sandbox *s)
+{
+	bool lost = false;
+
+	for (int i = 0; i < 2000 && !lost; i++) {
+		core_lock();
+		lost = s->reach.lost;
+		core_unlock();
+		poll(NULL, 0, 5);
+	}
+	assert_true(lost);
+}
+
 /* A pipe that takes no more is as good as broken: what was to be sent is sent on the next. */
 static void test_congestion(void **state)
 {
 	struct sandbox *s = fake_running("full", -1);
 	struct fake *f = fake_of(s);
-	bool lost = false;
 
 	(void)state;
 	assert_int_equal(fake_submit(s, NULL, "{\"command\": \"cat\", \"stdin\": true}"), 0);
@@ -258,18 +273,66 @@ static void test_congestion(void **state)
 	assert_int_equal(sink_write(&s->latest->input, "abc", 3), 3);
 	process_pump_input(s->latest);
 	core_unlock();
-	for (int i = 0; i < 2000 && !lost; i++) {
-		core_lock();
-		lost = s->reach.lost;
-		core_unlock();
-		poll(NULL, 0, 5);
-	}
-	assert_true(lost);
+	await_loss(s);
 	f->refuse = 0;
 	assert_int_equal(f->stops, 0);
 	connect_again(s);
 	agent_ready(f);
 	assert_int_equal(s->latest->input.sent, 3);
+}
+
+static int on_file_answer(struct file_call *call, int error, struct file_reply *reply)
+{
+	(void)call;
+	(void)error;
+	(void)reply;
+	fail();
+	return 0;
+}
+
+static int on_end_of_files(struct file_call *call, int error, struct file_reply *reply)
+{
+	(void)call;
+	assert_int_equal(error, -ESHUTDOWN);
+	assert_null(reply);
+	return 0;
+}
+
+/* A request about files that the pipe did not take: nobody else would notice. It goes out with the next one.
+ */
+static void test_congestion_of_files(void **state)
+{
+	struct file_request q = {.op = FILE_ACCESS, .handle = 3}, got;
+	struct file_call call = {.answered = on_file_answer};
+	struct sandbox *s = fake_running("files", -1);
+	struct fake *f = fake_of(s);
+	struct frame said;
+
+	(void)state;
+	list_init(&call.link);
+	buf_init(&call.payload, 1024);
+	assert_int_equal(file_call_encode(&call, &q), 0);
+	f->refuse = ENOBUFS;
+	core_lock();
+	the_mount.settings.timeout_ms = 60000; /* else a slow machine fails it before it can go out */
+	file_calls_give(link_files(s), &call);
+	core_unlock();
+	await_loss(s);
+	f->refuse = 0;
+	assert_int_equal(f->stops, 0);
+	connect_again(s);
+	agent_ready(f);
+	assert_int_equal(next_said(f, &said), MSG_FILE);
+	assert_int_equal(file_request_decode(said.payload, said.length, &got), 0);
+	assert_int_equal(got.op, FILE_ACCESS);
+	assert_int_equal(got.handle, 3);
+	assert_int_equal(got.sequence, 1);
+	assert_said_nothing(f);
+	call.answered = on_end_of_files;
+	core_lock();
+	file_calls_end(s->files, ESHUTDOWN);
+	the_mount.settings.timeout_ms = TIMEOUT_MS;
+	core_unlock();
 }
 
 /* Of STARTED, OUTPUT and END the second does not come: what is missing is had over another connection. */
@@ -349,6 +412,7 @@ int main(void)
 	    cmocka_unit_test(test_signals_wait),
 	    cmocka_unit_test(test_out_of_reach),
 	    cmocka_unit_test(test_congestion),
+	    cmocka_unit_test(test_congestion_of_files),
 	    cmocka_unit_test(test_a_frame_that_is_missing),
 	    cmocka_unit_test(test_an_end_without_its_bytes),
 	    cmocka_unit_test(test_a_late_pipe_is_closed),
