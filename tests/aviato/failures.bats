@@ -170,6 +170,58 @@ mad() {
 	eventually 20 eval 'same 0 "$(living)"'
 }
 
+# endless PAGES [FAULT]: the next lists have so many pages, of which each names another one; then that befalls the next.
+endless() {
+	jq -n --argjson pages "$1" --argjson last "${2:-null}" '
+		[range($pages) | {method: "ListSandboxes", http: {status: 200, contentType: "application/json",
+			body: ({sandboxes: [{sandboxId: "listed-\(.)"}], nextPageToken: "page-\(.)"} | tojson)}}] + [$last | values]' >"$T/pages"
+	curl -sS --fail-with-body "$CONTROL/faults" --data-binary "@$T/pages" >/dev/null
+}
+
+@test "a list of sandboxes that does not end is given up, with a sentence" {
+	begin
+	forget_counts
+	endless 300
+	same EPROTO "$(errno_of "os.listdir('$M/.ctl/sandboxes')")"
+	grep -q '^BAD_ANSWER: cannot list the sandboxes: the list does not end' "$M/.ctl/error"
+	# Some may be asked for again: an answer that comes before libcurl has sent all is lost now and then.
+	local asked
+	asked=$(count ListSandboxes)
+	((asked >= 100 && asked < 200))
+	no_faults
+	# The same page over and over.
+	forget_counts
+	fault '{"method": "ListSandboxes", "times": 0, "http": {"status": 200, "contentType": "application/json", "body": "{\"nextPageToken\": \"more\"}"}}'
+	eventually 20 eval '[ "$(errno_of "os.listdir(\"$M/.ctl/sandboxes\")")" = EPROTO ] && [ "$(count ListSandboxes)" != 0 ]'
+	asked=$(count ListSandboxes)
+	((asked >= 2 && asked < 50))
+	no_faults
+	eventually 20 ls "$M/.ctl/sandboxes"
+	same '' "$(ls "$M/.ctl/sandboxes" | grep listed)"
+	same on "$(inside 'echo on')"
+}
+
+@test "while a list of sandboxes goes on and on, all else does too" {
+	local reader
+	begin
+	same hi "$(inside 'echo hi')"
+	forget_counts
+	endless 50 '{"method": "ListSandboxes", "hang": true}'
+	background ls "$M/.ctl/sandboxes"
+	reader=$!
+	eventually 20 counted ListSandboxes 51
+	same on "$(inside 'echo on')"
+	mkdir "$S/two"
+	put "$S/two/cmd" 'echo two'
+	reads "$S/two/stdout" 'two\n'
+	grep -q runnerId "$M/.ctl/runners"
+	rmdir "$S/two"
+	counted ListSandboxes 51
+	kill -0 "$reader" # it waits still,
+	kill "$reader"    # and can be told not to
+	eventually 20 gone "$reader"
+}
+
 @test "a list that holds a sandbox twice: it is taken over once, and works" {
 	begin -o on_exit=keep
 	same hi "$(inside 'echo hi')"
