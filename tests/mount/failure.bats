@@ -65,26 +65,26 @@ exit 1' path_without_bwrap
 	fi
 }
 
-# It is asked for before the start can fail: both under one lock.
-@test "who waits for a program of bin/ while the sandbox starts hears that it cannot" {
+# A mount whose sandboxes do not start, and one of them.
+cannot_start() {
 	FAKE_BWRAP='#!/bin/sh
 case $* in *--version*|*--help*) exec /usr/bin/bwrap "$@";; esac
 echo "bwrap: not today" >&2
 exit 1' path_without_bwrap
 	PATH=$T/bin mount_up
 	mkdir "$S" "$B"
+}
+
+# It is asked for before the start can fail: both under one lock.
+@test "who waits for a program of bin/ while the sandbox starts hears that it cannot" {
+	cannot_start
 	same EIO "$(errno_of "os.stat('$B/bin/sh')")"
 	grep -q 'not today' "$B/error"
 	same failed "$(cat "$B/state")"
 }
 
 @test "a terminal of a sandbox that cannot start: its reader hears of it, and the next open is refused" {
-	FAKE_BWRAP='#!/bin/sh
-case $* in *--version*|*--help*) exec /usr/bin/bwrap "$@";; esac
-echo "bwrap: not today" >&2
-exit 1' path_without_bwrap
-	PATH=$T/bin mount_up
-	mkdir "$S" "$B"
+	cannot_start
 	same EIO "$(errno_of "os.read(os.open('$B/tty', os.O_RDWR), 1)")"
 	grep -q '^[A-Z_]*: .*not today' "$B/error"
 	same EIO "$(errno_of "os.open('$B/tty', os.O_RDWR)")"
