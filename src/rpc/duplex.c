@@ -11,14 +11,14 @@
 #define DOUBT_MORE_MS 2000u /* and then again */
 #define AHEAD_MAX     2	    /* bytes at the start of an envelope that are 0, by CALL_MESSAGE_MAX */
 
-bool duplex_keeps_request(const struct call *c)
+bool duplex_may_repeat(const struct call *c)
 {
 	return c->repeatable && !c->answering;
 }
 
 void duplex_drop_sent(struct call *c)
 {
-	if (duplex_keeps_request(c))
+	if (!c->answering) /* see duplex_begin() */
 		return;
 	buf_consume(&c->out, c->sent);
 	c->sent = 0;
@@ -90,22 +90,21 @@ size_t duplex_on_read(char *ret, size_t size, size_t count, void *arg)
 	return left;
 }
 
-void duplex_rewind(struct call *c)
+/*
+ * curl begins again by itself where a connection that it joined was given up before anything came. It asks
+ * for leave to only when it has sent something, though it may have taken from here what it has not sent.
+ */
+void duplex_begin(struct call *c)
 {
 	c->sent = c->ahead = 0;
 	c->out_waits = c->probing = c->doubted = false;
 }
 
-/* For curl, which asks again by itself where a connection that it joined was given up before anything came.
- */
+/* For curl, which is about to send again what it has sent. */
 int duplex_on_seek(void *arg, curl_off_t offset, int origin)
 {
-	struct call *c = arg;
-
-	if (offset || origin != SEEK_SET || !duplex_keeps_request(c))
-		return CURL_SEEKFUNC_FAIL;
-	duplex_rewind(c);
-	return CURL_SEEKFUNC_OK;
+	return offset || origin != SEEK_SET || !duplex_may_repeat(arg) ? CURL_SEEKFUNC_FAIL
+								       : CURL_SEEKFUNC_OK;
 }
 
 /*

@@ -9,9 +9,9 @@
 size_t duplex_on_read(char *ret, size_t size, size_t count, void *arg);
 int duplex_on_seek(void *arg, curl_off_t offset, int origin);
 /* Whether all that was sent may be sent again. */
-bool duplex_keeps_request(const struct call *c);
-/* It is to be. */
-void duplex_rewind(struct call *c);
+bool duplex_may_repeat(const struct call *c);
+/* curl begins to send it, once more maybe: from its start. */
+void duplex_begin(struct call *c);
 /* Lets go of the part of `out` that curl has taken, unless it may have to be sent again. */
 void duplex_drop_sent(struct call *c);
 /* As transfer_nudge(). */

@@ -105,7 +105,7 @@ static bool was_overtaken(const struct call *c)
 {
 	if ((c->result != CURLE_HTTP2_STREAM && c->result != CURLE_HTTP2) || c->in.len || c->problem[0])
 		return false;
-	return c->kind == CALL_DUPLEX ? duplex_keeps_request(c) : !transfer_took_all(c);
+	return c->kind == CALL_DUPLEX ? duplex_may_repeat(c) : !transfer_took_all(c);
 }
 
 /* curl counts from each start anew; the deadline is one. */
@@ -154,7 +154,6 @@ bool transfer_restart(struct call *c)
 	} else if (was_overtaken(c) && c->overtaken < OVERTAKEN_MAX) {
 		c->overtaken++;
 		c->refused_ms = 0;
-		duplex_rewind(c);
 	} else {
 		return false;
 	}
@@ -273,6 +272,17 @@ static bool set_connection(struct call *c, const char *url)
 	return true;
 }
 
+/* Of curl, before each attempt to send a request: it has a connection for it. */
+static int on_begin(void *arg, char *there, char *here, int there_port, int here_port)
+{
+	(void)there;
+	(void)here;
+	(void)there_port;
+	(void)here_port;
+	duplex_begin(arg);
+	return CURL_PREREQFUNC_OK;
+}
+
 static bool set_request(struct call *c)
 {
 	SET(CURLOPT_USERAGENT, "connect-c/aviatofs-" VERSION);
@@ -286,6 +296,8 @@ static bool set_request(struct call *c)
 		SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)DUPLEX_BUFFER);
 		SET(CURLOPT_READFUNCTION, duplex_on_read);
 		SET(CURLOPT_READDATA, c);
+		SET(CURLOPT_PREREQFUNCTION, on_begin);
+		SET(CURLOPT_PREREQDATA, c);
 		SET(CURLOPT_SEEKFUNCTION, duplex_on_seek);
 		SET(CURLOPT_SEEKDATA, c);
 	}

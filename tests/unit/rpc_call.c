@@ -311,6 +311,47 @@ static void test_first_messages(void **state)
 	}
 }
 
+static bool has_message_or_ended(struct trial *t)
+{
+	return t->messages > 0 || t->ended;
+}
+
+/*
+ * Of calls that lose their connection curl begins some again by itself, on a new one, after it had taken
+ * their first messages and sent nothing of them: there they have to be again. The others fail.
+ */
+static void test_begun_again(void **state)
+{
+	unsigned again = 0;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		struct trial shut = {.method = "t.T/shut"}, t[3];
+
+		open_another();
+		shut.endpoint = another;
+		run(&shut);
+		assert_int_equal(shut.status.code, RPC_OK);
+		for (int k = 0; k < 3; k++) {
+			t[k] = (struct trial){.method = "t.T/open",
+					      .kind = CALL_DUPLEX,
+					      .repeatable = i % 2,
+					      .endpoint = another};
+			start(&t[k]);
+		}
+		for (int k = 0; k < 3; k++) {
+			await(&t[k], has_message_or_ended);
+			again += !t[k].ended;
+			if (!t[k].ended)
+				loop_post(finish, &t[k]);
+			await(&t[k], is_ended);
+			assert_true(t[k].messages == (t[k].status.code == RPC_OK));
+		}
+		loop_post(close_one, another);
+	}
+	assert_true(again > 0);
+}
+
 static void cancel(void *arg)
 {
 	struct trial *t = arg;
@@ -364,7 +405,7 @@ int main(void)
 	    cmocka_unit_test(test_hold),	   cmocka_unit_test(test_close_after_hold),
 	    cmocka_unit_test(test_duplex),	   cmocka_unit_test(test_ping_pong),
 	    cmocka_unit_test(test_first_messages), cmocka_unit_test(test_cancel),
-	    cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_floods),	   cmocka_unit_test(test_begun_again),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, end_all);

@@ -6,11 +6,6 @@
 
 #define MANY 200
 
-static void close_one(void *endpoint)
-{
-	endpoint_close(endpoint);
-}
-
 /* Larger than what HTTP/2 lets through before the server asks for more. */
 static const char *large_request(void)
 {

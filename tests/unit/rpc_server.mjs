@@ -35,6 +35,9 @@ const envelopes = (stream, each) => {
 };
 
 const sessions = new Set();
+const sockets = new Map(); // by the port at the other end
+// Without a word.
+const lose = (session) => sockets.get(session.port)?.resetAndDestroy();
 const calls = {
 	echo: (stream, headers) =>
 		body(stream, (text) =>
@@ -145,6 +148,17 @@ const calls = {
 			more();
 		});
 	},
+	// From now on requests on this connection get no room for their messages, and the next one is its end.
+	shut: (stream, _) => {
+		stream.resume();
+		stream.session.settings({ initialWindowSize: 0 }, () => unary(stream, 200, "{}"));
+		stream.session.shut = true;
+	},
+	open: (stream, headers) => {
+		const { session } = stream;
+		if (session.shut) setTimeout(() => lose(session), 50);
+		else calls.duplex(stream, headers);
+	},
 	// Every message comes back; "bytes" says how many have come in all.
 	duplex: (stream) => {
 		let bytes = 0;
@@ -158,9 +172,11 @@ const calls = {
 };
 
 const server = http2.createServer();
+server.on("connection", (socket) => sockets.set(socket.remotePort, socket));
 server.on("session", (session) => {
+	session.port = session.socket.remotePort;
 	sessions.add(session);
-	session.on("close", () => sessions.delete(session));
+	session.on("close", () => sessions.delete(session) && sockets.delete(session.port));
 	session.on("error", () => {});
 });
 server.on("stream", (stream, headers) => {

@@ -211,3 +211,8 @@ static void open_another(void)
 
 	assert_int_equal(endpoint_open(&options, &another, &err), 0);
 }
+
+static void close_one(void *endpoint)
+{
+	endpoint_close(endpoint);
+}
