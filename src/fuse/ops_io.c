@@ -96,7 +96,7 @@ static bool try_open(struct request *r, struct pending *p)
 	if (rc == 0)
 		rc = tree_resolve(r->ino, &s);
 	if (rc == 0)
-		rc = handle_open(&s, r->fi.flags, fuse_req_ctx(r->req)->pid, &o->handle, &wait_list);
+		rc = handle_open(&s, r->fi.flags, fuse_req_ctx(r->req)->pid, &r->opening, &wait_list);
 	if (is_not_yet(rc, wait_list)) {
 		rc = wait_on(p, wait_list) ? -EINTR : 1;
 		if (rc == 1) {
@@ -105,17 +105,19 @@ static bool try_open(struct request *r, struct pending *p)
 			return false;
 		}
 	}
-	if (rc == 0 && o->handle->stream && tree_wants_fresh_number(&s)) {
+	if (rc == 0 && (r->opening->stream || r->opening->comparison) && tree_wants_fresh_number(&s))
 		rc = index_add(&opened_alone, &o->by_number, hash_stable(r->ino));
-		if (rc)
-			handle_release(o->handle);
-	}
 	if (rc == 0) {
+		o->handle = r->opening;
+		r->opening = NULL;
 		o->number = r->ino;
 		o->spot = s;
 		list_append(&all_opened, &o->link);
 		opened_flags(o, &r->fi);
 	}
+	if (r->opening)
+		handle_release(r->opening);
+	r->opening = NULL;
 	core_unlock();
 	if (rc) {
 		free(o);

@@ -3,6 +3,7 @@
 #include "core/backend.h"
 #include "core/waiter.h"
 #include "fuse/interrupt.h"
+#include "tree/handle.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,9 +16,12 @@ struct pending {
 	bool interrupted;
 };
 
+/* Core lock held, as of all below but attempts. */
 static void pending_free(struct pending *p)
 {
 	interruptible_remove(&p->interruptible);
+	if (p->request.opening)
+		handle_release(p->request.opening);
 	free(p->request.data);
 	free(p);
 }
@@ -93,6 +97,10 @@ void request_run(struct request *r)
 		return;
 	p = pending_new(r);
 	if (!p) {
+		core_lock();
+		if (r->opening)
+			handle_release(r->opening);
+		core_unlock();
 		fuse_reply_err(r->req, ENOMEM);
 		return;
 	}

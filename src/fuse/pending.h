@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct handle;
 struct pending;
 
 /* Whether an attempt is to wait: -EAGAIN without a list to wait on is an answer like any other. */
@@ -25,8 +26,9 @@ struct request {
 	struct fuse_file_info fi;
 	size_t size;
 	off_t off;
-	char *data;	/* bytes to write; owned once parked */
-	char name[256]; /* for look-ups */
+	char *data;		/* bytes to write; owned once parked */
+	char name[256];		/* for look-ups */
+	struct handle *opening; /* of an open that waits for what it has begun; released with the request */
 	/*
 	 * Answers `req` and returns true, or calls wait_on() and returns its
 	 * result. Called without the core lock.

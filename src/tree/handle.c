@@ -126,48 +126,84 @@ static int bind(struct handle *h, struct place *at)
 	return 0;
 }
 
-int handle_open(const struct spot *s, int flags, int opener, struct handle **ret, struct list **ret_wait)
+/* Its size has to be known to who opened it. */
+static int compare(struct handle *h, const struct place *at, struct list **ret_wait)
 {
-	int access = flags & O_ACCMODE;
 	struct error err = {0};
-	struct handle *h;
-	struct place at;
+
+	if (!h->comparison &&
+	    comparison_begin(at->sandbox, h->node->compare, &h->comparison, ret_wait, &err) == -EAGAIN)
+		return -EAGAIN;
+	if (h->comparison && !h->comparison->done) {
+		*ret_wait = &h->comparison->waiters;
+		return -EAGAIN;
+	}
+	if (h->comparison)
+		err = h->comparison->why;
+	if (err.code)
+		tree_keep_error(at, &err);
+	return -err.code;
+}
+
+/* Whether it may be opened like this, and now. */
+static int may_open(const struct spot *s, const struct place *at, int access, struct list **ret_wait)
+{
+	struct error err = {0};
 	int rc;
 
 	if ((access != O_WRONLY && !readable_node(s->node)) ||
 	    (access != O_RDONLY && !writable_node(s->node)))
 		return -EACCES;
-	tree_place(s, &at);
-	if (must_wait(&at, s->node, ret_wait))
+	if (must_wait(at, s->node, ret_wait))
 		return -EAGAIN;
-	if (access != O_RDONLY && (s->node->submit || s->node->terminal) && at.sandbox &&
-	    sandbox_asks_first(at.sandbox, ret_wait))
+	if (access != O_RDONLY && (s->node->submit || s->node->terminal) && at->sandbox &&
+	    sandbox_asks_first(at->sandbox, ret_wait))
 		return -EAGAIN;
-	if (s->node->ask && access != O_WRONLY && (rc = s->node->ask(&at, ret_wait, &err))) {
-		if (!*ret_wait)
-			tree_keep_error(&at, &err);
-		return rc;
-	}
-	h = calloc(1, sizeof *h);
+	rc = s->node->ask && access != O_WRONLY ? s->node->ask(at, ret_wait, &err) : 0;
+	if (rc && !*ret_wait)
+		tree_keep_error(at, &err);
+	return rc;
+}
+
+static struct handle *new_handle(const struct spot *s, const struct place *at, int flags, int opener)
+{
+	struct handle *h = calloc(1, sizeof *h);
+
 	if (!h)
-		return -ENOMEM;
+		return NULL;
 	h->object = object_ref(s->object);
 	h->node = s->node;
-	h->readable = access != O_WRONLY;
-	h->writable = access != O_RDONLY;
+	h->readable = (flags & O_ACCMODE) != O_WRONLY;
+	h->writable = (flags & O_ACCMODE) != O_RDONLY;
 	h->append = flags & O_APPEND;
 	h->truncated = h->writable && flags & O_TRUNC;
 	h->opener = opener;
 	buf_init(&h->text, RENDERED_MAX);
 	if (h->node->submit && h->writable)
-		draft_init(&h->draft, h->node->submit(&at));
-	rc = bind(h, &at);
-	if (rc) {
-		handle_release(h);
-		return rc;
+		draft_init(&h->draft, h->node->submit(at));
+	return h;
+}
+
+int handle_open(const struct spot *s, int flags, int opener, struct handle **h, struct list **ret_wait)
+{
+	struct place at;
+	int rc = 0;
+
+	tree_place(s, &at);
+	if (!*h) {
+		rc = may_open(s, &at, flags & O_ACCMODE, ret_wait);
+		if (rc)
+			return rc;
+		*h = new_handle(s, &at, flags, opener);
+		rc = *h ? bind(*h, &at) : -ENOMEM;
 	}
-	*ret = h;
-	return 0;
+	if (rc == 0 && s->node->compare)
+		rc = compare(*h, &at, ret_wait);
+	if (rc && *h && !*ret_wait) {
+		handle_release(*h);
+		*h = NULL;
+	}
+	return rc;
 }
 
 void handle_release(struct handle *h)
@@ -202,7 +238,7 @@ void handle_release(struct handle *h)
 
 int64_t handle_size(const struct handle *h)
 {
-	return (int64_t)h->stream->size;
+	return (int64_t)(h->comparison ? h->comparison->size : h->stream->size);
 }
 
 static int serve_stream(struct stream *s, uint64_t off, size_t size, bool follow, struct served *ret,
@@ -275,36 +311,14 @@ static int serve_lines(struct handle *h, size_t size, uint64_t off, struct serve
 	return journal_read(h->lines, off, size, &ret->data, &ret->len);
 }
 
-/* Of what was true at the first read. */
-static int serve_comparison(struct handle *h, size_t size, uint64_t off, struct served *ret,
-			    struct list **ret_wait)
+/* Of what was true when it was opened. */
+static int serve_comparison(const struct comparison *c, size_t size, uint64_t off, struct served *ret)
 {
-	struct error err = {0};
-	struct place at;
-	int rc = 0;
-
-	place_of(h, &at);
-	if (!h->comparison)
-		rc = comparison_begin(at.sandbox, h->node->compare, &h->comparison, ret_wait, &err);
-	if (rc == -EAGAIN)
-		return rc;
-	if (rc == 0 && !h->comparison->done) {
-		*ret_wait = &h->comparison->waiters;
-		return -EAGAIN;
-	}
-	if (rc == 0) {
-		err = h->comparison->why;
-		rc = -err.code;
-	}
-	if (rc) {
-		tree_keep_error(&at, &err);
-		return rc;
-	}
-	if (off >= h->comparison->size)
+	if (off >= c->size)
 		return 0;
-	ret->fd = h->comparison->file;
+	ret->fd = c->file;
 	ret->offset = off;
-	ret->len = size < h->comparison->size - off ? size : (size_t)(h->comparison->size - off);
+	ret->len = size < c->size - off ? size : (size_t)(c->size - off);
 	return 0;
 }
 
@@ -344,7 +358,7 @@ int handle_read(struct handle *h, size_t size, uint64_t off, struct served *ret,
 	if (h->node->terminal)
 		return serve_stream(h->stream, h->cursor, size, true, ret, ret_wait);
 	if (h->node->compare)
-		return serve_comparison(h, size, off, ret, ret_wait);
+		return serve_comparison(h->comparison, size, off, ret);
 	if (h->calls)
 		return serve_answers(h, size, ret, ret_wait);
 	if (h->lines)

@@ -21,7 +21,7 @@ struct handle {
 	uint64_t cursor; /* behind the last byte read of `stream`: for poll, and for reads of cmd */
 	struct buf text; /* rendered, or gathered for store */
 	bool rendered, stored, dirty;
-	struct comparison *comparison; /* what reads come from, once it was asked for */
+	struct comparison *comparison; /* what reads come from */
 	struct object *held;	       /* what the line waits for; a reference, or NULL */
 	bool waiting;		       /* a line of ctl is under way: of the write that is in `text` */
 	size_t lines_done;	       /* bytes of that write that need not be done again */
@@ -34,11 +34,12 @@ struct handle {
 /*
  * `flags` as of open(2). -EACCES against the mode, -EAGAIN when a result must
  * wait for pending text (then *ret_wait is what to wait on), -ENODATA for the
- * end of a command that was never given.
+ * end of a command that was never given. `h` is NULL at first; what it is after
+ * -EAGAIN is to be given again, or released.
  */
-int handle_open(const struct spot *s, int flags, int opener, struct handle **ret, struct list **ret_wait);
+int handle_open(const struct spot *s, int flags, int opener, struct handle **h, struct list **ret_wait);
 void handle_release(struct handle *h);
-/* Bytes so far of the stream it reads. */
+/* Bytes so far of the stream it reads, or of the comparison. */
 int64_t handle_size(const struct handle *h);
 
 /* A read that can be served now. */

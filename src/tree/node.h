@@ -93,7 +93,7 @@ struct node {
 	struct feed *(*feed)(const struct place *at);
 	/* text that is not known before the process has ended: show, after waiting */
 	bool await;
-	/* text the backend takes its time to write: readers wait for all of it */
+	/* text the backend takes its time to write: opening it waits for all of it */
 	enum comparison_kind compare;
 	/* an open for reading and writing is a conversation: what is written is answered. NULL: no memory */
 	struct calls *(*converse)(const struct place *at);

@@ -410,7 +410,7 @@ bool tree_name_changes(const struct spot *s)
 	if (n->constant)
 		return false;
 	/* A look-up also tells the size, and readers that splice go by the size the kernel has. */
-	return n->sink || n->stream || n->feed || n->compare || n->converse || tree_wants_fresh_number(s) ||
+	return n->sink || n->stream || n->feed || n->converse || tree_wants_fresh_number(s) ||
 	       (n->show && !n->submit);
 }
 
@@ -428,7 +428,10 @@ bool tree_listing_lasts(const struct spot *s)
 
 bool tree_wants_fresh_number(const struct spot *s)
 {
-	/* A verb may have its writer wait: whoever comes next must not. */
-	return s->node->sink || s->node->waits || s->node->converse || s->node->terminal ||
-	       (s->node->stream && s->object->kind == OBJECT_SANDBOX);
+	/*
+	 * A verb may have its writer wait: whoever comes next must not. What is compared has a size of its
+	 * own for each who opens it.
+	 */
+	return s->node->compare || s->node->sink || s->node->waits || s->node->converse ||
+	       s->node->terminal || (s->node->stream && s->object->kind == OBJECT_SANDBOX);
 }

@@ -115,6 +115,22 @@ line"; echo 2 >/tmp/é; touch /same/file; echo replaced >/same/replaced; mkfifo 
 	exec 5<&-
 }
 
+@test "who opens it knows its size: readers that go by that get all of it" {
+	inside 'cd /workspace; seq 1000 >a; seq 100000 >b; touch c'
+	same 3 "$(node -e 'process.stdout.write(require("fs").readFileSync(process.argv[1]))' "$B/changed" | wc -l)"
+	same 101000 "$(node -e 'process.stdout.write(require("fs").readFileSync(process.argv[1]))' "$B/diff" | grep -c '^+[0-9]')"
+	cp "$B/diff" "$T/patch"
+	same "$(stat -c %s "$T/patch")" "$(stat -L -c %s /dev/stdin <"$B/diff")"
+	# Each who has it open has a size of its own.
+	exec 5<"$B/changed"
+	inside 'touch /workspace/d'
+	exec 6<"$B/changed"
+	same '36 48' "$(stat -L -c %s /dev/fd/5 /dev/fd/6 | xargs)"
+	same 'workspace/a workspace/b workspace/c' "$(sort <&5 | xargs)"
+	same 'workspace/a workspace/b workspace/c workspace/d' "$(sort <&6 | xargs)"
+	exec 5<&- 6<&-
+}
+
 @test "too much of it: an error that says so" {
 	inside 'cd /workspace; head -c 9000000 /dev/zero | tr "\0" "a" >big; head -c 8000000 big >f1
 		for i in 2 3 4 5 6 7 8 9; do cp f1 f$i; done'
