@@ -35,7 +35,9 @@ static int append_message(struct call *c, const char *message, size_t len)
 	at = envelope_begin(&c->out);
 	if (at < 0)
 		return (int)at;
-	rc = buf_append(&c->out, message, len);
+	rc = duplex_pad(c, len);
+	if (!rc)
+		rc = buf_append(&c->out, message, len);
 	if (rc)
 		c->out.len = (size_t)at;
 	else
@@ -72,7 +74,7 @@ struct call *call_start(struct endpoint *e, enum call_kind kind, const char *met
 
 int call_send(struct call *c, const char *message, size_t len)
 {
-	int rc = c->out_ended ? -EPIPE : len > CALL_MESSAGE_MAX ? -EFBIG : append_message(c, message, len);
+	int rc = c->out_ended ? -EPIPE : len > call_room(c) ? -EFBIG : append_message(c, message, len);
 
 	if (rc)
 		return rc;
@@ -85,6 +87,11 @@ int call_send(struct call *c, const char *message, size_t len)
 void call_may_repeat(struct call *c)
 {
 	c->repeatable = true;
+}
+
+void call_persist(struct call *c)
+{
+	c->persistent = true;
 }
 
 size_t call_queued(const struct call *c)

@@ -42,9 +42,19 @@ struct call *call_start(struct endpoint *e, enum call_kind kind, const char *met
  */
 void call_may_repeat(struct call *c);
 
+/*
+ * Of a duplex call, before the loop goes on: it may be long until the service says anything, and nobody else
+ * will notice that it has ended the call and libcurl has lost that (duplex.c). Its messages have to leave
+ * room for what tells: see call_room().
+ */
+void call_persist(struct call *c);
+
 /* One more message of a duplex call: 0, -EFBIG or -ENOMEM. What is queued past CALL_QUEUE_HIGH should wait.
  */
 int call_send(struct call *c, const char *message, size_t len);
+/* How many bytes the next message can have now: CALL_ROOM_MIN to CALL_MESSAGE_MAX. */
+size_t call_room(const struct call *c);
+#define CALL_ROOM_MIN 1024u
 size_t call_queued(const struct call *c);
 /* No more messages will be sent; the answers go on. Right behind the last message, or the start. */
 void call_finish(struct call *c);

@@ -2,14 +2,19 @@
 #include "rpc/duplex.h"
 
 #include "base/loop.h"
+#include "rpc/envelope.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define STALL_MS      3u
-#define DOUBT_MS      200u  /* without an answer, until it may be lost */
-#define DOUBT_MORE_MS 2000u /* and then again */
-#define AHEAD_MAX     2	    /* bytes at the start of an envelope that are 0, by CALL_MESSAGE_MAX */
+#define DOUBT_MS      200u   /* without an answer, until it may be lost */
+#define DOUBT_MORE_MS 2000u  /* and then again, */
+#define DOUBT_MAX_MS  30000u /* after twice as long each time */
+#define AHEAD_FREE    2	     /* bytes at the start of an envelope that are 0, by CALL_MESSAGE_MAX */
+#define PADDED	      4096u  /* bytes of a message of which more was sent ahead */
+#define AHEAD_MAX     (ENVELOPE_HEADER + PADDED - CALL_ROOM_MIN) /* a day of them */
+#define NEVER	      UINT64_MAX
 
 bool duplex_may_repeat(const struct call *c)
 {
@@ -24,21 +29,105 @@ void duplex_drop_sent(struct call *c)
 	c->sent = 0;
 }
 
-static void wait_for_more(struct call *c)
+/* --- Asking whether the service has ended it --- */
+
+/*
+ * libcurl 7.88 drops what it has read of an answer when a reset of the stream comes right behind the end of
+ * it, which servers send who have said all and want no more of the request. It drops a reset, too, that
+ * comes while it passes on what another stream has got. And it does not say that a stream is over, nor that
+ * the connection is, until it is given more to send.
+ *
+ * The first bytes of the next message can be given it at any time, as they are always 0. Of a call that
+ * nobody else looks after more is sent, if need be: the size of the message, PADDED, and blanks, which its
+ * text may begin with.
+ */
+static size_t ahead_max(const struct call *c)
 {
-	if (!c->out_waits && !c->ahead)
-		c->waits_ms = uv_now(loop_uv());
-	c->out_waits = true;
-	if (!c->answering && c->ahead < AHEAD_MAX)
+	return c->persistent ? AHEAD_MAX : AHEAD_FREE;
+}
+
+static char byte_ahead(size_t at)
+{
+	if (at >= ENVELOPE_HEADER)
+		return ' ';
+	return (char)(at ? PADDED >> 8 * (ENVELOPE_HEADER - 1 - at) : 0);
+}
+
+size_t call_room(const struct call *c)
+{
+	if (c->ahead <= AHEAD_FREE)
+		return CALL_MESSAGE_MAX;
+	return PADDED - (c->ahead > ENVELOPE_HEADER ? c->ahead - ENVELOPE_HEADER : 0);
+}
+
+int duplex_pad(struct call *c, size_t len)
+{
+	static char blanks[PADDED];
+
+	memset(blanks, ' ', sizeof blanks);
+	return c->ahead > AHEAD_FREE ? buf_append(&c->out, blanks, PADDED - len) : 0;
+}
+
+/* When the next byte is due, loop time. */
+static uint64_t next_probe(const struct call *c)
+{
+	if (c->ahead >= ahead_max(c))
+		return NEVER;
+	if (c->doubted)
+		return c->ahead < AHEAD_FREE ? 0 : c->probed_ms + DOUBT_MORE_MS;
+	if (!c->answering)
+		return c->probed_ms + c->pause_ms;
+	return c->persistent ? c->probed_ms + DOUBT_MAX_MS : NEVER;
+}
+
+static void probe_later(struct call *c)
+{
+	uint64_t now = uv_now(loop_uv()), due = next_probe(c);
+
+	if (due == NEVER)
+		return;
+	/* At first an answer may be there that curl has not looked at. */
+	if (due <= now || (!c->answering && c->ahead < AHEAD_FREE))
 		transfer_nudge_later(c);
+	else
+		transfer_nudge_in(c, (unsigned)(due - now));
 }
 
 static size_t begin_next_message(struct call *c, char *ret)
 {
 	c->probing = c->doubted = false;
-	c->ahead++;
-	*ret = 0;
+	c->probed_ms = uv_now(loop_uv());
+	c->pause_ms = c->pause_ms < DOUBT_MORE_MS ? DOUBT_MORE_MS : 2 * c->pause_ms;
+	if (c->pause_ms > DOUBT_MAX_MS)
+		c->pause_ms = DOUBT_MAX_MS;
+	*ret = byte_ahead(c->ahead++);
 	return 1;
+}
+
+void duplex_nudge(struct call *c)
+{
+	c->probing = c->out_waits && call_queued(c) == 0 && next_probe(c) <= uv_now(loop_uv());
+	curl_easy_pause(c->easy, c->in_waits ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+}
+
+void duplex_doubt(struct call *c)
+{
+	if (c->kind != CALL_DUPLEX || !c->out_waits)
+		return;
+	c->doubted = true;
+	probe_later(c);
+}
+
+/* --- Sending --- */
+
+static void wait_for_more(struct call *c)
+{
+	if (!c->out_waits && !c->ahead) {
+		c->probed_ms = uv_now(loop_uv());
+		c->pause_ms = DOUBT_MS;
+	}
+	c->out_waits = true;
+	probe_later(c);
 }
 
 /*
@@ -53,8 +142,8 @@ static bool may_end(const struct call *c)
 
 static size_t end_later(struct call *c)
 {
-	c->out_waits = c->stalled = true;
-	endpoint_stalled(c->endpoint, STALL_MS);
+	c->out_waits = true;
+	transfer_nudge_in(c, STALL_MS);
 	return CURL_READFUNC_PAUSE;
 }
 
@@ -71,9 +160,8 @@ size_t duplex_on_read(char *ret, size_t size, size_t count, void *arg)
 	if (!left && !c->out_ended) {
 		if (c->probing)
 			return begin_next_message(c, ret);
-		c->stalled = room < DUPLEX_BUFFER;
-		if (c->stalled)
-			endpoint_stalled(c->endpoint, STALL_MS);
+		if (room < DUPLEX_BUFFER)
+			transfer_nudge_in(c, STALL_MS);
 		wait_for_more(c);
 		return CURL_READFUNC_PAUSE;
 	}
@@ -105,27 +193,4 @@ int duplex_on_seek(void *arg, curl_off_t offset, int origin)
 {
 	return offset || origin != SEEK_SET || !duplex_may_repeat(arg) ? CURL_SEEKFUNC_FAIL
 								       : CURL_SEEKFUNC_OK;
-}
-
-/*
- * libcurl 7.88 drops what it has read of an answer when a reset of the stream comes right behind the end of
- * it, which servers send who have said all and want no more of the request; and it does not say that the
- * stream is over until it is given more to send. The first bytes of the next message can be given it at any
- * time, as they are always 0; not many, so only where there is reason to ask.
- */
-void duplex_nudge(struct call *c)
-{
-	uint64_t waits = uv_now(loop_uv()) - c->waits_ms;
-	bool doubted = c->doubted || (!c->answering && waits >= (c->ahead ? DOUBT_MORE_MS : DOUBT_MS));
-
-	c->probing = doubted && c->out_waits && c->ahead < AHEAD_MAX && call_queued(c) == 0;
-	curl_easy_pause(c->easy, c->in_waits ? CURLPAUSE_RECV : CURLPAUSE_CONT);
-}
-
-void duplex_doubt(struct call *c)
-{
-	if (c->kind != CALL_DUPLEX || !c->out_waits)
-		return;
-	c->doubted = true;
-	transfer_nudge_later(c);
 }

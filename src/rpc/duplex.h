@@ -14,6 +14,9 @@ bool duplex_may_repeat(const struct call *c);
 void duplex_begin(struct call *c);
 /* Lets go of the part of `out` that curl has taken, unless it may have to be sent again. */
 void duplex_drop_sent(struct call *c);
+/* Of a message of `len` bytes, at most call_room(): what has to be in front of it, where its size was sent
+ * ahead. 0 or -ENOMEM. */
+int duplex_pad(struct call *c, size_t len);
 /* As transfer_nudge(). */
 void duplex_nudge(struct call *c);
 /* Bytes came of which no call has heard: they may have been the end of this one. */

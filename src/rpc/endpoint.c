@@ -163,12 +163,17 @@ void endpoint_settle(struct endpoint *e)
 static void on_nudge(uv_timer_t *timer)
 {
 	struct endpoint *e = container_of(timer, struct endpoint, nudge);
+	uint64_t now = uv_now(loop_uv());
 
 	e->entered++;
 	list_each (l, &e->calls) {
 		struct call *c = container_of(l, struct call, link);
 
-		if (c->stalled && !c->done)
+		if (!c->stalled || c->done)
+			continue;
+		if (c->nudge_ms > now)
+			endpoint_stalled(e, (unsigned)(c->nudge_ms - now));
+		else
 			transfer_nudge(c);
 	}
 	e->entered--;

@@ -138,10 +138,8 @@ static bool join_later(struct call *c)
 		return false;
 	c->restarts++;
 	c->away = c->endpoint->opener != NULL;
-	if (c->away) {
-		c->stalled = true;
-		endpoint_stalled(c->endpoint, REJOIN_MS);
-	}
+	if (c->away)
+		transfer_nudge_in(c, REJOIN_MS);
 	return true;
 }
 
@@ -177,10 +175,19 @@ bool transfer_lost_answer(const struct call *c)
 	       (c->kind == CALL_DUPLEX ? !c->problem[0] : !transfer_took_all(c));
 }
 
+void transfer_nudge_in(struct call *c, unsigned ms)
+{
+	uint64_t due = uv_now(loop_uv()) + ms;
+
+	if (!c->stalled || due < c->nudge_ms)
+		c->nudge_ms = due;
+	c->stalled = true;
+	endpoint_stalled(c->endpoint, ms);
+}
+
 void transfer_nudge_later(struct call *c)
 {
-	c->stalled = true;
-	endpoint_stalled(c->endpoint, UNHEARD_MS);
+	transfer_nudge_in(c, UNHEARD_MS);
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *arg)

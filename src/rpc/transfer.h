@@ -39,13 +39,16 @@ struct call {
 	struct buf out;
 	size_t sent; /* bytes at the start of `out` that curl has taken */
 	bool out_ended, out_waits;
-	bool repeatable;   /* it may be begun twice: `out` begins with all there was, until the answer does */
-	uint64_t waits_ms; /* since when there is nothing to send, loop time */
-	bool doubted;	   /* the service may have ended it */
-	bool probing;	   /* so the next message is to be begun */
-	unsigned ahead;	   /* so many bytes of it were sent */
-	bool stalled;	   /* curl may be keeping bytes back, either way */
-	bool was_full;	   /* `writable` is due once there is room */
+	bool repeatable; /* it may be begun twice: `out` begins with all there was, until the answer does */
+	bool persistent; /* see call_persist() */
+	bool doubted;	 /* the service may have ended it */
+	bool probing;	 /* so the next message is to be begun */
+	size_t ahead;	 /* so many bytes of it were sent, */
+	uint64_t probed_ms; /* when the last was, or when there was nothing to send any more, loop time */
+	uint32_t pause_ms;  /* until the next one */
+	bool stalled;	    /* curl may be keeping bytes back, either way */
+	uint64_t nudge_ms;  /* when it is asked for them, loop time */
+	bool was_full;	    /* `writable` is due once there is room */
 	/* In */
 	struct buf in;
 	bool in_waits; /* curl was told to wait */
@@ -78,7 +81,9 @@ void transfer_resume(struct call *c);
 /* Asks curl to look again for what it has to send; or gives it back to curl, if it waited for a connection.
  */
 void transfer_nudge(struct call *c);
-/* In a short while; all that have `stalled` are nudged together. */
+/* In so many milliseconds, or sooner. */
+void transfer_nudge_in(struct call *c, unsigned ms);
+/* In a short while. */
 void transfer_nudge_later(struct call *c);
 /* Whether curl has been rid of the whole request, of a call that is not duplex. */
 bool transfer_took_all(const struct call *c);
@@ -89,7 +94,7 @@ void transfer_free(struct call *c);
 
 /* After curl was entered: tells all calls their news. */
 void endpoint_settle(struct endpoint *e);
-/* All calls that have `stalled` are nudged, and news are told, in so many milliseconds, or sooner. */
+/* Calls that have `stalled` are nudged, and news are told, in so many milliseconds, or sooner. */
 void endpoint_stalled(struct endpoint *e, unsigned ms);
 /* Puts it on the list of those with news. */
 void call_has_news(struct call *c);

@@ -35,6 +35,17 @@ info_is() { # KEY WANTED
 	same 1 "$(control sandboxes | jq length)"
 }
 
+@test "a service that takes its time: what is asked of it meanwhile leaves room for all input" {
+	without_agent
+	put "$B/ctl" start
+	control settings '{"readyDelayMs": 7000}' >/dev/null
+	head -c 1000000 /dev/urandom >"$T/input"
+	put "$B/cmd" '{"command": "sha256sum", "stdin": true}'
+	cat "$T/input" >"$B/stdin"
+	same "$(sha256sum <"$T/input")" "$(cat "$B/stdout")"
+	reads "$B/wait" '0\n'
+}
+
 @test "an image for another machine, and one whose /tmp runs nothing: the same, and files too" {
 	local image
 	for image in foreign noexec; do

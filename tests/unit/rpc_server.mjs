@@ -38,6 +38,7 @@ const sessions = new Set();
 const sockets = new Map(); // by the port at the other end
 // Without a word.
 const lose = (session) => sockets.get(session.port)?.resetAndDestroy();
+const silent = new Set();
 const calls = {
 	echo: (stream, headers) =>
 		body(stream, (text) =>
@@ -73,6 +74,21 @@ const calls = {
 		stream.end(Buffer.concat([message({ n: 0, pad: "x".repeat(Math.random() * 30000) }), end()]));
 	},
 	never: () => {},
+	// No answer until `disturb` resets it, one every 10 ms, with much of its own right behind.
+	silent: (stream, _) => silent.add(stream.resume()),
+	disturb: (stream) => {
+		const one = message({ pad: "x".repeat(60000) });
+		const next = () => {
+			const [victim] = silent;
+			if (!victim || stream.destroyed) return stream.end(end());
+			silent.delete(victim);
+			victim.close(http2.constants.NGHTTP2_CANCEL);
+			for (let n = 0; n < 4; n++) stream.write(one);
+			setTimeout(next, 10);
+		};
+		streaming(stream);
+		next();
+	},
 	// Messages on and on, as fast as they go.
 	flood: (stream) => {
 		const one = message({ pad: "x".repeat(20000) });
@@ -158,6 +174,20 @@ const calls = {
 		const { session } = stream;
 		if (session.shut) setTimeout(() => lose(session), 50);
 		else calls.duplex(stream, headers);
+	},
+	// Says at the end how many messages came, and how much the largest held. Meanwhile the connection is not quiet.
+	gather: (stream, _) => {
+		let n = 0, bytes = 0;
+		const pings = setInterval(() => stream.session?.ping(() => {}), 300);
+		stream.on("close", () => clearInterval(pings));
+		envelopes(stream, (m) => {
+			n++;
+			bytes = Math.max(bytes, m.data?.length ?? 0);
+		});
+		stream.on("end", () => {
+			streaming(stream);
+			stream.end(Buffer.concat([message({ n: 0, count: n, bytes }), end()]));
+		});
 	},
 	// Every message comes back; "bytes" says how many have come in all.
 	duplex: (stream) => {

@@ -33,7 +33,7 @@ struct trial {
 	pthread_cond_t changed;
 	const char *method, *request;
 	enum call_kind kind;
-	bool repeatable;
+	bool repeatable, persistent;
 	uint32_t timeout_ms;
 	struct endpoint *endpoint;
 	struct call *call;
@@ -102,6 +102,8 @@ static void begin(void *arg)
 			     t->timeout_ms, &events, t);
 	if (t->repeatable)
 		call_may_repeat(t->call);
+	if (t->persistent)
+		call_persist(t->call);
 	t->started = true;
 	t->in_order = true;
 	pthread_cond_broadcast(&t->changed);

@@ -147,6 +147,16 @@ static void tell_started(struct command *c)
 
 /* --- Input --- */
 
+/* How much of it goes into the next message. */
+static size_t piece(const struct command *c)
+{
+	size_t room = (call_room(c->call) - 64) / 4 * 3; /* in base64, and with what is around it */
+
+	if (room > PIECE)
+		room = PIECE;
+	return c->input.len < room ? c->input.len : room;
+}
+
 static void send_piece(struct command *c, size_t len)
 {
 	static const char head[] = "{\"stdin\":\"", tail[] = "\"}";
@@ -169,7 +179,7 @@ static void pump_input(struct command *c)
 	if (!c->call || !c->started || !c->start.input || c->input_closed)
 		return;
 	while (c->input.len && call_queued(c->call) < CALL_QUEUE_HIGH)
-		send_piece(c, c->input.len < PIECE ? c->input.len : PIECE);
+		send_piece(c, piece(c));
 	if (c->input_taken != before)
 		stand_in_tell_number(c->stand_in, MSG_TAKEN, c->id, 0, 0, c->input_taken, NULL, 0);
 	if (!c->input_ended || c->input.len)
@@ -317,6 +327,8 @@ static void run(struct command *c)
 		fail(c, &why);
 	} else if (!c->start.input && !c->start.tty) {
 		call_finish(c->call);
+	} else {
+		call_persist(c->call);
 	}
 }
 
