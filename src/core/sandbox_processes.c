@@ -58,9 +58,18 @@ void sandbox_set_latest(struct sandbox *s, struct process *p)
 	s->latest = (struct process *)object_ref(&p->object);
 }
 
+/* Somebody reads what the agent has not sent to its end, and would take the cut for the end. */
+static bool is_awaited(const struct process *p)
+{
+	for (int i = 0; i < STREAMS; i++)
+		if (p->streams[i].readers && !p->streams[i].ended)
+			return true;
+	return false;
+}
+
 static bool may_go(const struct process *p)
 {
-	return process_ended(p) && (p->numbered || (p->passing && p->object.refs == 1));
+	return process_ended(p) && !is_awaited(p) && (p->numbered || (p->passing && p->object.refs == 1));
 }
 
 static void prune(struct sandbox *s)
@@ -141,9 +150,7 @@ void sandbox_end_process(struct sandbox *s, struct process *p, const struct erro
 	char failure[sizeof why->reason + sizeof why->text + 4];
 
 	if (process_ended(p) || p->state == PROCESS_NONE) {
-		for (int i = 0; i < STREAMS; i++)
-			if (!p->streams[i].ended)
-				stream_end(&p->streams[i], 0);
+		process_end_output(p);
 		sink_close(&p->input);
 		core_wake(&p->enders);
 		core_wake(&p->inbox.waiters);

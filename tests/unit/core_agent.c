@@ -331,6 +331,59 @@ static void test_prune(void **state)
 	assert_int_equal(s->succeeded, 81);
 }
 
+/* From far away an end may be told long before the last of the output is here. */
+static void test_prune_spares_output_under_way(void **state)
+{
+	struct sandbox *s = fake_running("under-way", -1);
+	struct process *p;
+
+	(void)state;
+	assert_int_equal(fake_submit(s, NULL, "long"), 0);
+	p = fake_process(s, "1");
+	stream_add_reader(&p->streams[STREAM_OUT]);
+	agent_output(fake_of(s), 2, STREAM_OUT, 0, "some");
+	agent_exited(fake_of(s), 2, OUTCOME_EXITED, 0);
+	for (uint32_t id = 3; id < 83; id++) {
+		assert_int_equal(fake_submit(s, NULL, "x"), 0);
+		agent_exited(fake_of(s), id, OUTCOME_EXITED, 0);
+	}
+	assert_ptr_equal(fake_process(s, "1"), p);
+	assert_int_equal(s->object.child_count, PROCESSES_KEPT);
+	assert_false(p->streams[STREAM_OUT].ended);
+	agent_output(fake_of(s), 2, STREAM_OUT, 4, " more");
+	agent_number(fake_of(s), MSG_END, 2, STREAM_OUT, 0, 9);
+	assert_int_equal(p->streams[STREAM_OUT].size, 9);
+	assert_true(p->streams[STREAM_OUT].ended);
+	stream_drop_reader(&p->streams[STREAM_OUT]);
+	assert_int_equal(fake_submit(s, NULL, "x"), 0);
+	agent_exited(fake_of(s), 83, OUTCOME_EXITED, 0);
+	assert_null(fake_process(s, "1"));
+}
+
+/* The sandbox ends, or the command is removed, before the last of the output is here: no end of file. */
+static void test_output_that_never_comes(void **state)
+{
+	struct sandbox *s = fake_running("cut", -1);
+	struct process *p[2];
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(fake_submit(s, NULL, "long"), 0);
+		p[i] = (struct process *)object_ref(&s->latest->object);
+		agent_output(fake_of(s), 2 + i, STREAM_OUT, 0, "some");
+		agent_number(fake_of(s), MSG_END, 2 + i, STREAM_ERR, 0, 0);
+		agent_exited(fake_of(s), 2 + i, OUTCOME_EXITED, 0);
+	}
+	process_drop(p[0]);
+	sandbox_ended(s, END_FAILED, NULL);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(p[i]->state, PROCESS_EXITED);
+		assert_int_equal(p[i]->streams[STREAM_OUT].failure, EIO);
+		assert_int_equal(p[i]->streams[STREAM_ERR].failure, 0);
+		object_unref(&p[i]->object);
+	}
+}
+
 /* Commands that fail as they are sent are pruned while the others are being sent. */
 static void test_prune_while_sending(void **state)
 {
@@ -434,6 +487,8 @@ int main(void)
 	    cmocka_unit_test(test_mad_agents),
 	    cmocka_unit_test(test_endless_frame),
 	    cmocka_unit_test(test_prune),
+	    cmocka_unit_test(test_prune_spares_output_under_way),
+	    cmocka_unit_test(test_output_that_never_comes),
 	    cmocka_unit_test(test_prune_while_sending),
 	    cmocka_unit_test(test_prune_of_the_one_being_sent),
 	    cmocka_unit_test(test_prune_spares_open_terminals),

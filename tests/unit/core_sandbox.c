@@ -173,6 +173,8 @@ static void test_agent_dies(void **state)
 	(void)state;
 	assert_int_equal(fake_submit(s, NULL, "done"), 0);
 	done = s->latest;
+	agent_number(f, MSG_END, 2, STREAM_OUT, 0, 0);
+	agent_number(f, MSG_END, 2, STREAM_ERR, 0, 0);
 	agent_exited(f, 2, OUTCOME_EXITED, 0);
 	assert_int_equal(fake_submit(s, NULL, "running"), 0);
 	running = s->latest;

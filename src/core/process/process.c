@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -283,6 +282,15 @@ bool process_ended(const struct process *p)
 	return p->state > PROCESS_RUNNING;
 }
 
+void process_end_output(struct process *p)
+{
+	int after = p->state == PROCESS_NONE || p->state == PROCESS_CANCELED ? 0 : EIO;
+
+	for (int i = 0; i < STREAMS; i++)
+		if (!p->streams[i].ended || p->state == PROCESS_FAILED || p->state == PROCESS_LOST)
+			stream_end(&p->streams[i], after);
+}
+
 void process_finish(struct process *p, enum process_state state, uint32_t value, const char *failure)
 {
 	struct sandbox *s = process_sandbox(p);
@@ -297,12 +305,8 @@ void process_finish(struct process *p, enum process_state state, uint32_t value,
 	if (!p->ended_ns)
 		p->ended_ns = now_ns();
 	/* What the agent tells of its streams comes before the exit; without an agent they end here. */
-	if (state == PROCESS_FAILED || state == PROCESS_LOST || (state == PROCESS_CANCELED && !s->channel)) {
-		int after = state == PROCESS_CANCELED ? 0 : EIO;
-
-		for (int i = 0; i < STREAMS; i++)
-			stream_end(&p->streams[i], after);
-	}
+	if (state == PROCESS_FAILED || state == PROCESS_LOST || (state == PROCESS_CANCELED && !s->channel))
+		process_end_output(p);
 	sink_close(&p->input);
 	core_wake(&p->enders);
 	event_process(p);
@@ -325,9 +329,7 @@ void process_drop(struct process *p)
 		process_finish(p, PROCESS_CANCELED, 0, NULL);
 		sandbox_unregister_process(s, p);
 	}
-	for (int i = 0; i < STREAMS; i++)
-		if (!p->streams[i].ended)
-			stream_end(&p->streams[i], 0);
+	process_end_output(p);
 	core_wake(&p->inbox.waiters);
 	object_unref(&p->object);
 }
@@ -401,62 +403,6 @@ struct process *process_adopt(struct sandbox *s, uint32_t id, struct report *r)
 		sandbox_set_latest(s, p);
 	process_resume(p, r);
 	return p;
-}
-
-/* --- What it says of itself --- */
-
-int process_exit_number(const struct process *p)
-{
-	switch (p->state) {
-	case PROCESS_EXITED:
-		return (int)p->value;
-	case PROCESS_SIGNALED:
-		return 128 + (int)p->value;
-	case PROCESS_TIMEOUT:
-		return 124;
-	default:
-		return 125;
-	}
-}
-
-static int put_full(const struct process *p, struct buf *out)
-{
-	static const char *const names[STREAMS] = {"stdout", "stderr"};
-	bool any = false;
-	int rc = 0;
-
-	for (int i = 0; i < STREAMS && rc == 0; i++) {
-		if (p->streams[i].full) {
-			rc = buf_printf(out, "%s %s", any ? "" : " full", names[i]);
-			any = true;
-		}
-	}
-	return rc;
-}
-
-int process_status(const struct process *p, struct buf *out)
-{
-	static const char *const words[PROCESS_STATES] = {
-	    "none", "starting", "running", "exited", "signaled", "timeout", "canceled", "lost", "failed",
-	};
-	const char *abbreviation;
-	int rc;
-
-	switch (p->state) {
-	case PROCESS_EXITED:
-		rc = buf_printf(out, "exited %u", p->value);
-		break;
-	case PROCESS_SIGNALED:
-		abbreviation = sigabbrev_np((int)p->value);
-		rc = buf_printf(out, "signaled %u %s", p->value, abbreviation ? abbreviation : "RT");
-		break;
-	case PROCESS_FAILED:
-		rc = buf_printf(out, "failed %s", p->failure ? p->failure : "NO_MEMORY: out of memory");
-		break;
-	default:
-		rc = buf_puts(out, words[p->state]);
-	}
-	return rc ? rc : put_full(p, out);
 }
 
 /* --- Verbs --- */

@@ -76,6 +76,8 @@ void process_pump_input(struct process *p);
 void process_finish(struct process *p, enum process_state state, uint32_t value, const char *failure);
 
 bool process_ended(const struct process *p);
+/* What has not come of its output never will; unless it was cut short by us, its readers are told. */
+void process_end_output(struct process *p);
 /* The number that `wait` gives. */
 int process_exit_number(const struct process *p);
 /* The line that `status` gives, without newline. */
