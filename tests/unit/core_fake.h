@@ -332,19 +332,24 @@ static inline void agent_output(struct fake *f, uint32_t id, uint8_t stream, uin
 	buf_free(&b);
 }
 
-static inline void agent_welcome_as(struct fake *f, uint8_t count)
+static inline void agent_welcome_of(struct fake *f, uint8_t count, uint64_t born)
 {
 	struct buf b;
 
 	buf_init(&b, 64);
 	put_u32(&b, PROTOCOL_MAGIC);
 	put_u32(&b, PROTOCOL_VERSION);
-	put_u64(&b, 1);
+	put_u64(&b, born);
 	agent_frame(f, (struct frame){.type = MSG_WELCOME,
 				      .payload = (uint8_t *)b.data,
 				      .length = (uint32_t)b.len,
 				      .count = count});
 	buf_free(&b);
+}
+
+static inline void agent_welcome_as(struct fake *f, uint8_t count)
+{
+	agent_welcome_of(f, count, 1);
 }
 
 static inline void agent_welcome(struct fake *f)

@@ -111,6 +111,31 @@ static void test_a_known_one_is_not_sent_again(void **state)
 	assert_status(s->latest, "exited 4");
 }
 
+/* It may have begun under the agent that is gone, and a command is not done twice. */
+static void test_a_start_given_to_another_agent_is_lost(void **state)
+{
+	struct sandbox *s = fake_running("other", -1);
+	struct fake *f = fake_of(s);
+	struct start start;
+
+	(void)state;
+	assert_int_equal(fake_submit(s, NULL, "one"), 0);
+	assert_said_start(f, 2, &start);
+	start_free(&start);
+	lose(s);
+	assert_int_equal(fake_submit(s, NULL, "two"), 0); /* was given to nobody */
+	f->seen = f->sent.len;
+	fake_connect(s, -1);
+	agent_welcome_of(f, 0, 2);
+	agent_ready(f);
+	assert_status(fake_process(s, "1"), "lost");
+	assert_status(fake_process(s, "2"), "starting");
+	f->seen += FRAME_HEADER + 17; /* HELLO */
+	assert_said_start(f, 3, &start);
+	start_free(&start);
+	assert_said_nothing(f);
+}
+
 static void test_what_the_agent_forgot_is_lost(void **state)
 {
 	struct sandbox *s = fake_running("amnesia", -1);
@@ -406,6 +431,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_lost_start_is_sent_again),
 	    cmocka_unit_test(test_a_known_one_is_not_sent_again),
+	    cmocka_unit_test(test_a_start_given_to_another_agent_is_lost),
 	    cmocka_unit_test(test_what_the_agent_forgot_is_lost),
 	    cmocka_unit_test(test_what_we_forgot_is_forgotten),
 	    cmocka_unit_test(test_input_goes_on),

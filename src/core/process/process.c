@@ -252,6 +252,7 @@ void process_send(struct process *p)
 		return;
 	}
 	p->sent = true;
+	p->sent_to = s->agent_born;
 	process_pump_input(p);
 }
 

@@ -31,7 +31,8 @@ struct process {
 	uint32_t value;	  /* exit code or signal */
 	char *failure;	  /* "REASON: text" of a failed one */
 	uint32_t id;	  /* the agent's number for it; 0 before it has a command */
-	bool sent;	  /* START went out */
+	bool sent;	  /* START went out, */
+	uint64_t sent_to; /* to the agent that was born then */
 	bool reported;	  /* the agent has told of it on the present channel */
 	uint64_t signals; /* to be sent when the agent is in reach again: bit N-1 for signal N */
 	bool numbered;	  /* named by us: may be pruned once ended */

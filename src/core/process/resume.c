@@ -50,7 +50,9 @@ void process_settle(struct process *p)
 	if (process_ended(p) || p->state == PROCESS_NONE)
 		return;
 	if (p->sent && !p->reported) {
-		if (p->state != PROCESS_STARTING) { /* it ran, and its agent has never heard of it */
+		/* It ran, and its agent has never heard of it; or another may have begun it, which is gone.
+		 */
+		if (p->state != PROCESS_STARTING || p->sent_to != s->agent_born) {
 			process_finish(p, PROCESS_LOST, 0, NULL);
 			return;
 		}
