@@ -411,6 +411,8 @@ void sandbox_connected(struct sandbox *s, struct pipe *pipe, int spool_dir)
 		sandbox_set_error(s, &err);
 		s->stopping = true;
 		the_mount.backend->ops->stop(the_mount.backend, s, 0);
+	} else if (s->reach.lost) {
+		pulse_begin(s); /* it stood before, so it answers soon, or this pipe is dead too */
 	}
 }
 

@@ -271,6 +271,30 @@ static void test_out_of_reach(void **state)
 	assert_status(s->latest, "starting");
 }
 
+/* A new pipe may be as dead as the one before. */
+static void test_a_new_pipe_that_says_nothing(void **state)
+{
+	struct sandbox *s = fake_running("mute", -1);
+	struct fake *f = fake_of(s);
+	bool asking = false;
+
+	(void)state;
+	lose(s);
+	connect_again(s);
+	for (int i = 0; i < 400 && !asking; i++) {
+		poll(NULL, 0, 10);
+		core_lock();
+		asking = s->reach.asking;
+		core_unlock();
+	}
+	assert_true(asking); /* for another one */
+	assert_false(f->open);
+	assert_int_equal(f->stops, 0);
+	connect_again(s);
+	agent_ready(f);
+	assert_false(is_unreachable(s));
+}
+
 /* We give the connection up, in a while. */
 static void await_loss(struct sandbox *s)
 {
@@ -437,6 +461,7 @@ int main(void)
 	    cmocka_unit_test(test_input_goes_on),
 	    cmocka_unit_test(test_signals_wait),
 	    cmocka_unit_test(test_out_of_reach),
+	    cmocka_unit_test(test_a_new_pipe_that_says_nothing),
 	    cmocka_unit_test(test_congestion),
 	    cmocka_unit_test(test_congestion_of_files),
 	    cmocka_unit_test(test_a_frame_that_is_missing),

@@ -42,15 +42,17 @@ static void check(struct object *o)
 	struct error why;
 
 	r->pulse_armed = false;
-	if (!s->channel || !r->ready || !sandbox_runs(s))
-		return; /* begins again when it is in reach */
+	if (!s->channel || !(r->ready || r->lost) || !sandbox_runs(s))
+		return; /* begins again with a channel */
 	r->news_then = s->news;
 	if (r->asked && !heard) {
 		error_set(&why, ETIMEDOUT, "AGENT_LOST", "the agent does not answer");
 		reconnect_begin(s, &why);
 		return;
 	}
-	r->asked = !heard && waits_for_something(s) && channel_ping(s->channel, s->news) == 0;
+	/* On a new channel it was asked for its reports by HELLO. */
+	r->asked =
+	    !heard && (!r->ready || (waits_for_something(s) && channel_ping(s->channel, s->news) == 0));
 	r->pulse_armed = core_after(interval_ms(), check, o) == 0;
 }
 

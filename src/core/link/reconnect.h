@@ -38,7 +38,7 @@ void reconnect_soon(struct sandbox *s, int code);
 void reconnect_if_unsent(struct sandbox *s, int rc);
 /* The agent has reported. */
 void reconnect_done(struct sandbox *s);
-/* pulse.c: from now on, as long as it is in reach, sees to it that the agent answers. */
+/* pulse.c: from now on, as long as there is a channel, sees to it that the agent answers. */
 void pulse_begin(struct sandbox *s);
 /* It has ended: nothing is to be reached any more. */
 void reconnect_stop(struct sandbox *s);
