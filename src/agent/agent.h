@@ -124,7 +124,8 @@ struct connection {
 struct agent {
 	int epoll;
 	struct watch listener, signals;
-	int spare; /* a descriptor given up for a daemon that comes when there is no other; -1 if so */
+	int spare; /* a descriptor given up for a daemon that comes, or to read the spool, when there is no
+		      other; -1 if so */
 	int spool; /* directory */
 	bool stdio;
 	bool own_spool; /* we made its files for ourselves alone: remove them at the end */
@@ -257,6 +258,8 @@ void stream_close(struct stream *st);
 void stream_free(struct stream *st);
 ssize_t stream_read(struct agent *a, const struct stream *st, uint64_t offset, void *out, size_t len);
 int spool_open(struct agent *a, uint32_t id, const char *suffix, int flags);
+/* By name, also where commands have taken every descriptor there is. How many bytes, or -errno. */
+ssize_t spool_read(struct agent *a, uint32_t id, const char *suffix, uint64_t offset, void *out, size_t len);
 void spool_remove(struct agent *a, uint32_t id, const char *suffix);
 void spool_forget(struct agent *a, const struct process *p); /* all its files */
 

@@ -119,18 +119,14 @@ static int keep_start(struct agent *a, struct process *p, const struct frame *f)
 int process_start_payload(struct agent *a, struct process *p, struct buf *out)
 {
 	ssize_t n;
-	int fd, rc;
+	int rc;
 
 	if (!p->start_spooled)
 		return buf_append(out, p->start.data, p->start.len);
 	rc = buf_reserve(out, p->start_len);
 	if (rc)
 		return rc;
-	fd = spool_open(a, p->id, "start", O_RDONLY);
-	if (fd < 0)
-		return fd;
-	n = pread(fd, out->data + out->len, p->start_len, 0);
-	close(fd);
+	n = spool_read(a, p->id, "start", 0, out->data + out->len, p->start_len);
 	if (n != (ssize_t)p->start_len)
 		return -EIO;
 	out->len += p->start_len;

@@ -291,10 +291,29 @@ void stream_resume(struct agent *a, struct stream *st)
 
 /* --- Reading back, for a daemon that cannot reach the files --- */
 
+ssize_t spool_read(struct agent *a, uint32_t id, const char *end, uint64_t offset, void *out, size_t len)
+{
+	int fd = spool_open(a, id, end, O_RDONLY);
+	ssize_t n;
+
+	if (fd == -EMFILE && a->spare >= 0) {
+		close(a->spare);
+		a->spare = -1;
+		fd = spool_open(a, id, end, O_RDONLY);
+	}
+	n = fd < 0 ? fd : pread(fd, out, len, (off_t)offset);
+	if (fd >= 0 && n < 0)
+		n = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (a->spare < 0)
+		a->spare = fcntl(a->epoll, F_DUPFD_CLOEXEC, 0);
+	return n;
+}
+
 ssize_t stream_read(struct agent *a, const struct stream *st, uint64_t offset, void *out, size_t len)
 {
 	ssize_t n;
-	int fd;
 
 	if (!st->made) {
 		n = offset < st->head.len ? (ssize_t)(st->head.len - offset) : 0;
@@ -302,15 +321,10 @@ ssize_t stream_read(struct agent *a, const struct stream *st, uint64_t offset, v
 		memcpy(out, st->head.data + offset, (size_t)n);
 		return n;
 	}
-	fd = st->file >= 0 ? st->file : spool_open(a, st->process->id, suffix(st), O_RDONLY);
-	if (fd < 0)
-		return fd;
-	n = pread(fd, out, len, (off_t)offset);
-	if (n < 0)
-		n = -errno;
-	if (fd != st->file)
-		close(fd);
-	return n;
+	if (st->file < 0)
+		return spool_read(a, st->process->id, suffix(st), offset, out, len);
+	n = pread(st->file, out, len, (off_t)offset);
+	return n < 0 ? -errno : n;
 }
 
 void spool_remove(struct agent *a, uint32_t id, const char *end)

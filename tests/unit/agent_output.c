@@ -1,6 +1,8 @@
 /* Output: byte-exact in both modes, bounded by the limit, and still there for the next daemon. */
 #include "agent_daemon.h"
 
+#include <sys/resource.h>
+
 static struct daemon d;
 
 static int teardown(void **state)
@@ -241,6 +243,54 @@ static void test_ended_meanwhile(void **state)
 	seen_free(&s);
 }
 
+/* The agent can open nothing more. */
+static void take_its_descriptors(void)
+{
+	struct rlimit limit;
+	char path[32];
+	rlim_t most = 0;
+
+	do
+		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)d.agent, (int)most);
+	while (access(path, F_OK) == 0 && ++most);
+	limit = (struct rlimit){most, most};
+	assert_int_equal(prlimit(d.agent, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+/* Commands may have taken every descriptor there is; what others have written is told all the same. */
+static void test_no_descriptor_left(void **state)
+{
+	char *text = malloc(100001);
+	struct seen s;
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, '#', 100000);
+	text[100000] = '\0';
+	memcpy(text, "head -c 200000 /dev/zero\n", 25);
+	seen_init(&s, 1);
+	start_text(&d, 1, text);
+	until_gone(&d, &s);
+	seen_free(&s);
+	take_its_descriptors();
+	seen_init(&s, 1);
+	want(&d, 1, 0);
+	until(&d, &s, MSG_END);
+	until(&d, &s, MSG_END);
+	assert_int_equal(s.size[STREAM_OUT], 200000);
+	seen_free(&s);
+	/* Which has the START in it, from the spool too. */
+	seen_init(&s, 1);
+	daemon_connect(&d, SPOOL_STREAM, &s);
+	assert_true(s.known);
+	want(&d, 1, 0);
+	until(&d, &s, MSG_END);
+	until(&d, &s, MSG_END);
+	assert_int_equal(s.size[STREAM_OUT], 200000);
+	seen_free(&s);
+	free(text);
+}
+
 /* The START is given back as it came, also a long one. */
 static void test_report_of_start(void **state)
 {
@@ -286,6 +336,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_window, setup_stream, teardown),
 	    cmocka_unit_test_setup_teardown(test_resume_in_the_middle, setup_stream, teardown),
 	    cmocka_unit_test_setup_teardown(test_ended_meanwhile, setup_shared, teardown),
+	    cmocka_unit_test_setup_teardown(test_no_descriptor_left, setup_stream, teardown),
 	    cmocka_unit_test_setup_teardown(test_report_of_start, setup_shared, teardown),
 	};
 
