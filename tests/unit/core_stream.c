@@ -262,26 +262,35 @@ static void test_waiters(void **state)
 	assert_int_equal(a.runs, 2);
 }
 
+/* A little takes no descriptor: there may be ten thousand of them. */
 static void test_append(void **state)
 {
-	char got[16] = "", directory[] = "/tmp/core-stream-XXXXXX";
+	char piece[SPOOL_HEAD_MAX], got[SPOOL_HEAD_MAX + 8] = "", directory[] = "/tmp/core-stream-XXXXXX";
 	struct stream s;
 
 	(void)state;
+	memset(piece, 'x', sizeof piece);
 	stream_init(&s, NULL);
-	assert_int_equal(stream_append(&s, "", "hello ", 6), 0);
+	assert_int_equal(stream_append(&s, "/does/not/exist", "hello ", 6), 0);
+	assert_int_equal(s.fd, -1);
+	assert_memory_equal(s.head, "hello ", 6);
+	assert_int_equal(stream_append(&s, "/does/not/exist", piece, sizeof piece), -ENOENT);
+	assert_int_equal(s.size, 6);
+	assert_int_equal(stream_append(&s, "", piece, sizeof piece), 0);
+	assert_null(s.head);
 	stream_add_reader(&s);
 	stream_drop_reader(&s); /* cannot be opened again, so it stays */
-	assert_int_equal(stream_append(&s, "", "world", 5), 0);
-	assert_int_equal(s.size, 11);
-	assert_int_equal(pread(s.fd, got, sizeof got, 0), 11);
-	assert_string_equal(got, "hello world");
+	assert_int_equal(stream_append(&s, "", "!", 1), 0);
+	assert_int_equal(s.size, sizeof piece + 7);
+	assert_int_equal(pread(s.fd, got, sizeof got, 0), sizeof piece + 7);
+	assert_memory_equal(got, "hello xxx", 9);
+	assert_string_equal(got + sizeof piece + 5, "x!");
 	stream_fini(&s);
 
 	stream_init(&s, NULL);
-	assert_int_equal(stream_append(&s, "/does/not/exist", "x", 1), -ENOENT);
-	assert_int_equal(s.size, 0);
 	assert_non_null(mkdtemp(directory));
+	assert_int_equal(stream_append(&s, directory, piece, sizeof piece), 0);
+	assert_int_equal(s.fd, -1);
 	assert_int_equal(stream_append(&s, directory, "x", 1), 0);
 	assert_int_equal(rmdir(directory), 0); /* the file has no name there */
 	stream_fini(&s);

@@ -117,30 +117,44 @@ static int open_unnamed(const char *directory)
 	return fd < 0 ? -errno : fd;
 }
 
-int stream_append(struct stream *s, const char *directory, const void *data, size_t len)
+static int write_at(int fd, const char *data, size_t len, uint64_t at)
 {
-	uint64_t at = s->size;
-
-	if (s->fd < 0) {
-		int fd = open_unnamed(directory);
-
-		if (fd < 0)
-			return fd;
-		s->fd = fd;
-		s->unnamed = true;
-	}
 	while (len) {
-		ssize_t n = pwrite(s->fd, data, len, (off_t)at);
+		ssize_t n = pwrite(fd, data, len, (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		data = (const char *)data + n;
+		data += n;
 		at += (uint64_t)n;
 		len -= (size_t)n;
 	}
-	stream_grow(s, at, s->full);
+	return 0;
+}
+
+int stream_append(struct stream *s, const char *directory, const void *data, size_t len)
+{
+	int fd = s->fd, rc = 0;
+
+	/* Most commands say little: their output takes no descriptor as long as it is kept. */
+	if (fd < 0 && s->size + len <= SPOOL_HEAD_MAX)
+		return stream_grow_head(s, s->size, data, len);
+	if (fd < 0) {
+		fd = open_unnamed(directory);
+		if (fd < 0)
+			return fd;
+		rc = write_at(fd, s->head, s->size, 0);
+	}
+	rc = rc ? rc : write_at(fd, data, len, s->size);
+	if (rc) {
+		if (fd != s->fd)
+			close(fd);
+		return rc;
+	}
+	s->fd = fd;
+	s->unnamed = true;
+	stream_grow(s, s->size + len, s->full);
 	return 0;
 }
 

@@ -39,7 +39,8 @@ void stream_grow(struct stream *s, uint64_t size, bool full);
 /* The first bytes of a stream too short for a file. -EPROTO when they do not follow what is here, -ENOMEM. */
 int stream_grow_head(struct stream *s, uint64_t offset, const void *data, size_t len);
 void stream_end(struct stream *s, int failure);
-/* For streams the daemon writes itself: to an unnamed file in `directory` ("" for memory). 0 or -errno. */
+/* For streams the daemon writes itself: to an unnamed file in `directory` ("" for memory), when there is more
+ * than a little. 0 or -errno. */
 int stream_append(struct stream *s, const char *directory, const void *data, size_t len);
 
 /*

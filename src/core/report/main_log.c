@@ -169,6 +169,12 @@ size_t main_log_compare(struct main_log *l, uint64_t offset, const void *data, s
 	char kept[4096];
 	size_t same = 0;
 
+	if (l->stream.head) {
+		while (same < len && offset + same < l->stream.size &&
+		       l->stream.head[offset + same] == bytes[same])
+			same++;
+		return same;
+	}
 	while (same < len && l->stream.fd >= 0) {
 		size_t want = len - same < sizeof kept ? len - same : sizeof kept;
 		ssize_t n = pread(l->stream.fd, kept, want, (off_t)(offset + same));
