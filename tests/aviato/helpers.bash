@@ -16,11 +16,9 @@ teardown() {
 }
 
 tidy_up() {
-	local bad=0 pid
-	for pid in "${BACKGROUND[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || true
-		wait "$pid" 2>/dev/null || true
-	done
+	local bad=0
+	kill_background
+	wait_for_background 2>/dev/null
 	mount_down || bad=1
 	gateway_down || bad=1
 	sweep

@@ -37,11 +37,7 @@ prepare() {
 
 teardown() {
 	local bad=0
-	local pid
-	for pid in "${BACKGROUND[@]}"; do
-		pkill -KILL -P "$pid" || true
-		kill -KILL "$pid" 2>/dev/null || true
-	done
+	kill_background
 	exec 5>&- 6>&-
 	mount_down || bad=1
 	fail_if_left_behind || bad=1
@@ -205,9 +201,19 @@ background() {
 	BACKGROUND+=("$!")
 }
 
+# Those that have ended are no more ours: their numbers may be somebody else's by now.
+kill_background() {
+	local pid
+	for pid in "${BACKGROUND[@]}"; do
+		jobs -pr | grep -qx "$pid" || continue
+		pkill -KILL -P "$pid" || true
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+}
+
 # Waits for all of them; a bare wait would wait for bats' own children too.
 wait_for_background() {
-	wait "${BACKGROUND[@]}" || true
+	[ ${#BACKGROUND[@]} = 0 ] || wait "${BACKGROUND[@]}" || true
 }
 
 # --- judging ---

@@ -6,9 +6,7 @@ load helpers
 # A second mount of the same state directory, at $M2; what it made is for ours to find.
 teardown() {
 	other_down || true
-	for pid in "${BACKGROUND[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || true
-	done
+	kill_background
 	mount_down
 	fail_if_left_behind
 	sweep
