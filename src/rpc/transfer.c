@@ -196,7 +196,6 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 	struct call *c = arg;
 	size_t len = size * count, n = 0;
 
-	opened(c, true);
 	if (!c->answering)
 		transfer_nudge_later(c);
 	c->answering = true;
@@ -282,11 +281,16 @@ static bool set_connection(struct call *c, const char *url)
 /* Of curl, before each attempt to send a request: it has a connection for it. */
 static int on_begin(void *arg, char *there, char *here, int there_port, int here_port)
 {
+	struct call *c = arg;
+
 	(void)there;
 	(void)here;
 	(void)there_port;
 	(void)here_port;
-	duplex_begin(arg);
+	opened(c, true); /* the answer may take as long as it likes */
+	c->refused_ms = 0;
+	if (c->kind == CALL_DUPLEX)
+		duplex_begin(c);
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -303,11 +307,11 @@ static bool set_request(struct call *c)
 		SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)DUPLEX_BUFFER);
 		SET(CURLOPT_READFUNCTION, duplex_on_read);
 		SET(CURLOPT_READDATA, c);
-		SET(CURLOPT_PREREQFUNCTION, on_begin);
-		SET(CURLOPT_PREREQDATA, c);
 		SET(CURLOPT_SEEKFUNCTION, duplex_on_seek);
 		SET(CURLOPT_SEEKDATA, c);
 	}
+	SET(CURLOPT_PREREQFUNCTION, on_begin);
+	SET(CURLOPT_PREREQDATA, c);
 	SET(CURLOPT_WRITEFUNCTION, on_write);
 	SET(CURLOPT_WRITEDATA, c);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -357,7 +361,8 @@ void transfer_resume(struct call *c)
 /*
  * A server may answer before it has the whole request, and may want no more of it then.
  * libcurl 7.88 forgets what it has read of such an answer, and goes on waiting for leave
- * to send, until it is made to look.
+ * to send, until it is made to look. Where the last of the request goes out behind all of
+ * the answer it does not see that both have ended, until then.
  */
 static void look_for_early_answer(struct call *c)
 {
@@ -365,7 +370,7 @@ static void look_for_early_answer(struct call *c)
 
 	curl_easy_pause(c->easy, CURLPAUSE_SEND | held);
 	curl_easy_pause(c->easy, held);
-	if (!transfer_took_all(c))
+	if (!transfer_took_all(c) || (c->kind == CALL_UNARY && c->answering))
 		transfer_nudge_later(c);
 }
 

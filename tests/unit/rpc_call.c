@@ -352,6 +352,28 @@ static void test_begun_again(void **state)
 	assert_true(again > 0);
 }
 
+/*
+ * A call that is not answered yet, as a log is that says nothing, keeps others from no new connection when
+ * its own takes no more.
+ */
+static void test_past_a_silent_one(void **state)
+{
+	struct trial silent = {.method = "t.T/never", .kind = CALL_SERVER_STREAM};
+	struct trial leave = {.method = "t.T/leave"}, t = {.method = "t.T/echo", .timeout_ms = 30000};
+
+	(void)state;
+	open_another();
+	silent.endpoint = leave.endpoint = t.endpoint = another;
+	start(&silent);
+	run(&leave);
+	assert_int_equal(leave.status.code, RPC_OK);
+	run(&t);
+	assert_string_equal(t.status.message, "");
+	assert_int_equal(t.status.code, RPC_OK);
+	assert_false(silent.ended);
+	loop_post(close_one, another);
+}
+
 static void cancel(void *arg)
 {
 	struct trial *t = arg;
@@ -398,14 +420,23 @@ static void test_floods(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_unary),	   cmocka_unit_test(test_refusals),
-	    cmocka_unit_test(test_deadline),	   cmocka_unit_test(test_slow_is_not_away),
-	    cmocka_unit_test(test_nobody_there),   cmocka_unit_test(test_one_connection),
-	    cmocka_unit_test(test_stream_ends),	   cmocka_unit_test(test_stream_whole),
-	    cmocka_unit_test(test_hold),	   cmocka_unit_test(test_close_after_hold),
-	    cmocka_unit_test(test_duplex),	   cmocka_unit_test(test_ping_pong),
-	    cmocka_unit_test(test_first_messages), cmocka_unit_test(test_cancel),
-	    cmocka_unit_test(test_floods),	   cmocka_unit_test(test_begun_again),
+	    cmocka_unit_test(test_unary),
+	    cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_deadline),
+	    cmocka_unit_test(test_slow_is_not_away),
+	    cmocka_unit_test(test_nobody_there),
+	    cmocka_unit_test(test_one_connection),
+	    cmocka_unit_test(test_stream_ends),
+	    cmocka_unit_test(test_stream_whole),
+	    cmocka_unit_test(test_hold),
+	    cmocka_unit_test(test_close_after_hold),
+	    cmocka_unit_test(test_duplex),
+	    cmocka_unit_test(test_ping_pong),
+	    cmocka_unit_test(test_first_messages),
+	    cmocka_unit_test(test_cancel),
+	    cmocka_unit_test(test_floods),
+	    cmocka_unit_test(test_begun_again),
+	    cmocka_unit_test(test_past_a_silent_one),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, end_all);

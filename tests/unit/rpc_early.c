@@ -67,6 +67,40 @@ static void test_quick_answers(void **state)
 	loop_post(close_one, another);
 }
 
+#define BUSY 60
+
+/*
+ * The answer is there while the last of the request goes out, among others that fill the connection: that
+ * both have ended is seen, and not only when the time is over.
+ */
+static void test_answers_before_the_last_byte(void **state)
+{
+	const char *request = large_request();
+	static struct trial t[BUSY];
+
+	(void)state;
+	for (int round = 0; round < 5; round++) {
+		open_another();
+		for (int i = 0; i < BUSY; i++) {
+			t[i] = (struct trial){.method = "t.T/quick",
+					      .request = request,
+					      .timeout_ms = 10000,
+					      .endpoint = another};
+			if (i % 2) {
+				t[i].method = "t.T/count";
+				t[i].kind = CALL_SERVER_STREAM;
+				t[i].request = "{\"count\":20,\"size\":20000}";
+			}
+			start(&t[i]);
+		}
+		for (int i = 0; i < BUSY; i++) {
+			await(&t[i], is_ended);
+			assert_int_not_equal(t[i].status.code, RPC_DEADLINE_EXCEEDED);
+		}
+		loop_post(close_one, another);
+	}
+}
+
 /* What is asked again, as its answer came too early, has one deadline for all of that. */
 static void test_one_deadline(void **state)
 {
@@ -243,10 +277,15 @@ static void test_sent_ahead(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_early_answers),    cmocka_unit_test(test_quick_answers),
-	    cmocka_unit_test(test_one_deadline),     cmocka_unit_test(test_swift_answers),
-	    cmocka_unit_test(test_sudden_ends),	     cmocka_unit_test(test_given_up_connections),
-	    cmocka_unit_test(test_forgotten_resets), cmocka_unit_test(test_sent_ahead),
+	    cmocka_unit_test(test_early_answers),
+	    cmocka_unit_test(test_quick_answers),
+	    cmocka_unit_test(test_answers_before_the_last_byte),
+	    cmocka_unit_test(test_one_deadline),
+	    cmocka_unit_test(test_swift_answers),
+	    cmocka_unit_test(test_sudden_ends),
+	    cmocka_unit_test(test_given_up_connections),
+	    cmocka_unit_test(test_forgotten_resets),
+	    cmocka_unit_test(test_sent_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, begin_all, end_all);

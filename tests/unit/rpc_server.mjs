@@ -170,6 +170,11 @@ const calls = {
 		stream.session.settings({ initialWindowSize: 0 }, () => unary(stream, 200, "{}"));
 		stream.session.shut = true;
 	},
+	// The last one on this connection; those that run go on.
+	leave: (stream, _) => {
+		unary(stream.resume(), 200, "{}");
+		stream.session.goaway();
+	},
 	open: (stream, headers) => {
 		const { session } = stream;
 		if (session.shut) setTimeout(() => lose(session), 50);
