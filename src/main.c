@@ -48,6 +48,7 @@ static int open_backend(const struct options *o, struct backend **ret, struct er
 					.credentials = o->credentials,
 					.ca_file = o->ca_file,
 					.orphan_timeout_s = o->orphan_timeout_s,
+					.timeout_ms = (uint32_t)(o->timeout_s * 1000),
 					.keep = o->keep,
 					.no_agent = o->no_agent};
 

@@ -155,6 +155,28 @@ while os.read(fd, 65536): pass")"
 	grep -q 'too many' "$B/error"
 }
 
+@test "a service that takes a command or a request about files and says nothing: both fail in time, with the reason" {
+	mount_down
+	mount_up -o agent=no,timeout=3
+	mkdir -p "$B"
+	same hi "$(inside 'echo hi')"
+	fault '{"method": "StreamExec", "hang": true, "times": 2}'
+	put "$B/cmd" 'echo never'
+	within 20 finish
+	same 'failed UNREACHABLE: the service has not answered for 3 s' "$(cat "$B/status")"
+	grep -q '^UNREACHABLE: .*the service has not answered for 3 s' "$B/error"
+	put "$B/cmd" '{"command": "cat", "stdin": true}'
+	within 20 finish
+	grep -q '^failed UNREACHABLE: ' "$B/status"
+	fault '{"method": "StreamExec", "hang": true}'
+	control cut '{}' >/dev/null # the shell is begun again
+	eventually 20 eval '[ "$(control faults)" = "[]" ]'
+	same ETIMEDOUT "$(within 20 errno_of "os.stat('$B/fs/etc/passwd')")"
+	grep -q '^UNREACHABLE: the service has not answered for 3 s' "$B/error"
+	same on "$(inside 'echo on')"
+	eventually 20 grep -q root "$B/fs/etc/passwd"
+}
+
 @test "signals come in the order they were given, though the service may be slow with one" {
 	read_only
 	inside : >/dev/null

@@ -114,6 +114,17 @@ ends_whole() {
 	same agent "$(jq -r .path "$B/info")"
 }
 
+@test "without an agent: what has waited for longer than -o timeout fails, and says that it is the pause" {
+	begin -o agent=no,timeout=15
+	to paused
+	eventually 40 state_is paused
+	put "$B/cmd" 'echo never'
+	within 40 finish
+	same 'failed PAUSED: the sandbox is paused' "$(cat "$B/status")"
+	to running
+	reads "$B/proc/1/status" 'running\n'
+}
+
 @test "without an agent: state says so, and what runs goes on" {
 	begin -o agent=no
 	to paused

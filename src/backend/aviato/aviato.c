@@ -24,6 +24,7 @@
 #include <sys/random.h>
 
 #define CONNECT_MS    10000u
+#define TIMEOUT_MS    30000u /* as core has it */
 #define TEMPLATES_URL "https://api.coreweave.com"
 
 void aviato_method(const char *name, char *ret, size_t size)
@@ -267,6 +268,7 @@ int aviato_open(const struct aviato_options *o, struct backend **ret, struct err
 	}
 	a->backend.ops = &aviato_ops;
 	a->orphan_timeout_s = o->orphan_timeout_s;
+	a->timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
 	a->keep = o->keep;
 	a->no_agent = o->no_agent;
 	list_init(&a->instances);

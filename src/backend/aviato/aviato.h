@@ -15,8 +15,9 @@ struct aviato_options {
 	const char *credentials; /* -o credentials=FILE, or NULL */
 	const char *ca_file;	 /* -o cacert=FILE, or NULL */
 	uint32_t orphan_timeout_s;
-	bool keep;     /* on_exit=keep */
-	bool no_agent; /* agent=no, for tests: as if none could be put into any sandbox */
+	uint32_t timeout_ms; /* how long what the service says nothing of may take to begin; 0: 30 s */
+	bool keep;	     /* on_exit=keep */
+	bool no_agent;	     /* agent=no, for tests: as if none could be put into any sandbox */
 };
 
 /* -ENOKEY, -EINVAL, -ENOENT... with a sentence; nothing is sent yet. */
@@ -50,7 +51,7 @@ struct aviato {
 	struct agent_file *agents; /* those that are loaded, that of this machine first */
 	struct agent_file *usual;  /* what the last sandbox took: the next is taken to be like it */
 	char owner[33];		   /* of this mount: the agents know it by that */
-	uint32_t orphan_timeout_s;
+	uint32_t orphan_timeout_s, timeout_ms;
 	bool keep, no_agent;
 	struct breaker breaker;
 	struct list instances;

@@ -185,6 +185,8 @@ static void see_pause(struct remote *i, bool paused)
 	if (!paused)
 		i->tried = false;
 	i->paused = paused;
+	if (i->stand_in)
+		stand_in_paused(i->stand_in, paused);
 	core_lock();
 	sandbox_paused(i->sandbox, paused);
 	core_unlock();

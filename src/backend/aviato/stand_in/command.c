@@ -105,7 +105,8 @@ static void drop_call(struct command *c)
 		call_cancel(c->call);
 	c->call = NULL;
 	delay_cancel(c->delay);
-	c->delay = NULL;
+	delay_cancel(c->patience);
+	c->delay = c->patience = NULL;
 }
 
 static void finish(struct command *c, enum outcome_kind kind, uint32_t value, const char *reason,
@@ -141,6 +142,8 @@ static void tell_started(struct command *c)
 	if (c->started)
 		return;
 	c->started = true;
+	delay_cancel(c->patience);
+	c->patience = NULL;
 	c->outcome.started_ns = command_clock_ns();
 	stand_in_tell_number(c->stand_in, MSG_STARTED, c->id, 0, 0, c->outcome.started_ns, NULL, 0);
 }
@@ -308,6 +311,17 @@ static void overdue(void *arg)
 	stand_in_flush(s);
 }
 
+static void unanswered(void *arg)
+{
+	struct command *c = arg;
+	struct error why;
+
+	c->patience = NULL;
+	command_kill(c, SIGKILL); /* it may run all the same */
+	stand_in_unanswered(c->stand_in, &why);
+	fail(c, &why);
+}
+
 static void run(struct command *c)
 {
 	static const struct call_events events = {on_message, on_writable, on_ended};
@@ -322,7 +336,8 @@ static void run(struct command *c)
 	free(text);
 	if (ms)
 		c->delay = delay_start((unsigned)ms, overdue, c);
-	if (!c->call || (ms && !c->delay)) {
+	c->patience = delay_start(c->stand_in->aviato->timeout_ms, unanswered, c);
+	if (!c->call || !c->patience || (ms && !c->delay)) {
 		error_set(&why, ENOMEM, "NO_MEMORY", "out of memory");
 		fail(c, &why);
 	} else if (!c->start.input && !c->start.tty) {

@@ -21,9 +21,10 @@ struct command {
 	struct request upload; /* of a text that has to be a file */
 	struct call *call;
 	struct delay *delay;
-	bool started; /* and told so */
-	bool held;    /* no output is taken */
-	bool over;    /* `outcome` says how */
+	struct delay *patience; /* until the service has said anything */
+	bool started;		/* and told so */
+	bool held;		/* no output is taken */
+	bool over;		/* `outcome` says how */
 	struct outcome outcome;
 	uint32_t signal; /* the last one that was sent; 0: none */
 	uint8_t ending;	 /* enum outcome_kind: TIMEOUT or CANCELED once that began, else EXITED */

@@ -128,17 +128,22 @@ static void silent(void *arg)
 	struct error why;
 
 	h->delay = NULL;
-	error_set(&why, ETIMEDOUT, "SHELL_SILENT", "no answer about files has come for %u s",
-		  SILENCE_MS / 1000);
+	if (h->stand_in->paused || !h->ready)
+		stand_in_unanswered(h->stand_in, &why);
+	else
+		error_set(&why, ETIMEDOUT, "SHELL_SILENT", "no answer about files has come for %u s",
+			  SILENCE_MS / 1000);
 	end(h, &why);
 }
 
 static void heard(struct helper *h)
 {
+	unsigned ms = h->ready ? SILENCE_MS : h->stand_in->aviato->timeout_ms;
+
 	if (h->broken)
 		return;
 	delay_cancel(h->delay);
-	h->delay = h->expected ? delay_start(SILENCE_MS, silent, h) : NULL;
+	h->delay = h->expected ? delay_start(ms, silent, h) : NULL;
 }
 
 void helper_expect(struct helper *h, bool expected)
@@ -210,8 +215,8 @@ static void on_message(void *owner, const char *text, size_t len)
 	struct error why;
 	int rc = exec_message_decode(text, len, &h->out, &h->err, &m);
 
-	heard(h);
 	h->ready = true;
+	heard(h);
 	h->spoke = h->spoke || h->out.len;
 	if (rc == -EFBIG && m.is_stderr)
 		rc = 0; /* complaints are for the log */

@@ -83,6 +83,15 @@ void stand_in_doubt(struct stand_in *s)
 		s->events->doubted(s->owner);
 }
 
+void stand_in_unanswered(const struct stand_in *s, struct error *ret)
+{
+	if (s->paused)
+		error_set(ret, ETIMEDOUT, "PAUSED", "the sandbox is paused");
+	else
+		error_set(ret, ETIMEDOUT, "UNREACHABLE", "the service has not answered for %u s",
+			  s->aviato->timeout_ms / 1000);
+}
+
 void stand_in_complain(struct stand_in *s, const struct error *why)
 {
 	if (s->owner)
@@ -363,6 +372,11 @@ struct stand_in *stand_in_open(struct aviato *a, const char *sandbox_id, const s
 		return NULL;
 	}
 	return s;
+}
+
+void stand_in_paused(struct stand_in *s, bool paused)
+{
+	s->paused = paused;
 }
 
 struct pipe *stand_in_as_pipe(struct stand_in *s)

@@ -37,6 +37,8 @@ struct pipe *stand_in_as_pipe(struct stand_in *s);
 /* NAME=VALUE: what the process has in its environment that says that this mount uses the sandbox. */
 void stand_in_mark(const struct stand_in *s, char *ret, size_t size);
 #define STAND_IN_HOLD "AVIATOFS_HOLD"
+/* The service says that it has suspended the sandbox, or not any more. Loop thread. */
+void stand_in_paused(struct stand_in *s, bool paused);
 /* Whether a command has not ended yet, or has not told all. Loop thread. */
 bool stand_in_is_busy(const struct stand_in *s);
 /* The owner hears no more of it, its calls are given up, and core closes it. Loop thread. */
@@ -57,6 +59,7 @@ struct stand_in {
 	struct buf out; /* frames for core */
 	uint64_t told;	/* how often commands had something to say: news about files, maybe */
 	struct list commands, kills;
+	bool paused;
 	bool leaving;		      /* commands are told to end */
 	struct delay *delay;	      /* until those that have not are killed */
 	struct stand_in_files *files; /* NULL when the pipe is closed */
@@ -72,6 +75,8 @@ void stand_in_tell_number(struct stand_in *s, enum message type, uint32_t id, ui
 void stand_in_flush(struct stand_in *s);
 /* A command is gone: there may be none left. */
 void stand_in_has_less(struct stand_in *s);
+/* Why nothing was said for so long as a call may take to begin. */
+void stand_in_unanswered(const struct stand_in *s, struct error *ret);
 /* See the events. */
 void stand_in_doubt(struct stand_in *s);
 void stand_in_complain(struct stand_in *s, const struct error *why);
