@@ -102,6 +102,7 @@ size_t call_queued(const struct call *c)
 void call_finish(struct call *c)
 {
 	c->out_ended = true;
+	transfer_ends(c);
 	transfer_resume(c);
 }
 

@@ -28,6 +28,7 @@ static void act(struct endpoint *e, curl_socket_t fd, int events)
 
 	e->news_before = e->news;
 	e->reads = events & CURL_CSELECT_IN;
+	e->acts++;
 	e->entered++;
 	curl_multi_socket_action(e->multi, fd, events, &running);
 	if (e->reads && e->news == e->news_before)

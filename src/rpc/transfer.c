@@ -336,6 +336,7 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 		return -ENAMETOOLONG;
 	c->begun_ms = uv_now(loop_uv());
 	c->timeout_ms = timeout_ms;
+	c->acts = e->acts;
 	c->easy = curl_easy_init();
 	if (!c->easy || !add_headers(c, timeout_ms) || !set_connection(c, url) || !set_request(c) ||
 	    !give_to_curl(c))
@@ -343,6 +344,13 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms)
 	if (c->kind != CALL_DUPLEX && c->out.len > UNASKED)
 		transfer_nudge_later(c);
 	return 0;
+}
+
+/* The end of a request of known length is none of the ends that duplex.c has to be careful with. */
+void transfer_ends(struct call *c)
+{
+	if (c->acts == c->endpoint->acts)
+		curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->out.len);
 }
 
 void transfer_resume(struct call *c)

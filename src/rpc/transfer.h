@@ -16,6 +16,7 @@ struct endpoint {
 	unsigned news;	      /* counts what calls have heard */
 	unsigned news_before; /* when curl was last entered, */
 	bool reads;	      /* and that there was something to read */
+	unsigned acts;	      /* how often that was */
 	uint64_t heard_ms;    /* when the service said anything last, loop time */
 	char *url;
 	char *ca_file;
@@ -39,6 +40,7 @@ struct call {
 	struct buf out;
 	size_t sent; /* bytes at the start of `out` that curl has taken */
 	bool out_ended, out_waits;
+	unsigned acts;	 /* of the endpoint, when it was given to curl first */
 	bool repeatable; /* it may be begun twice: `out` begins with all there was, until the answer does */
 	bool persistent; /* see call_persist() */
 	bool doubted;	 /* the service may have ended it */
@@ -76,6 +78,8 @@ int transfer_start(struct call *c, const char *method, uint32_t timeout_ms);
  * is under way again then, or will be soon.
  */
 bool transfer_restart(struct call *c);
+/* Of a duplex call: no more follows. Curl is told how much it is, if it has not looked at the call yet. */
+void transfer_ends(struct call *c);
 /* Tells curl that what it waited for may be there now. */
 void transfer_resume(struct call *c);
 /* Asks curl to look again for what it has to send; or gives it back to curl, if it waited for a connection.

@@ -101,6 +101,44 @@ static void test_answers_before_the_last_byte(void **state)
 	}
 }
 
+static void begin_and_finish(void *arg)
+{
+	begin(arg);
+	call_finish(((struct trial *)arg)->call);
+}
+
+/*
+ * As commands that want no input: their requests end at once, while much comes for others, of which no byte
+ * gets in front of another.
+ */
+static void test_ends_among_answers(void **state)
+{
+	static const char *const methods[] = {"t.T/quick", "t.T/count", "t.T/duplex", "t.T/quick"};
+	static const enum call_kind kinds[] = {CALL_UNARY, CALL_SERVER_STREAM, CALL_DUPLEX, CALL_UNARY};
+	const char *const requests[] = {large_request(), "{\"count\":20,\"size\":20000}", NULL,
+					large_request()};
+	static struct trial t[BUSY];
+
+	(void)state;
+	for (int round = 0; round < 50; round++) {
+		open_another();
+		for (int i = 0; i < BUSY; i++) {
+			t[i] = (struct trial){.method = methods[i % 4],
+					      .kind = kinds[i % 4],
+					      .request = requests[i % 4],
+					      .endpoint = another};
+			start_by(&t[i], i % 4 == 2 ? begin_and_finish : begin);
+			usleep((useconds_t)(i * 7 % 300));
+		}
+		for (int i = 0; i < BUSY; i++) {
+			await(&t[i], is_ended);
+			assert_int_not_equal(t[i].status.code, RPC_INTERNAL);
+			assert_true(t[i].in_order);
+		}
+		loop_post(close_one, another);
+	}
+}
+
 /* What is asked again, as its answer came too early, has one deadline for all of that. */
 static void test_one_deadline(void **state)
 {
@@ -280,6 +318,7 @@ int main(void)
 	    cmocka_unit_test(test_early_answers),
 	    cmocka_unit_test(test_quick_answers),
 	    cmocka_unit_test(test_answers_before_the_last_byte),
+	    cmocka_unit_test(test_ends_among_answers),
 	    cmocka_unit_test(test_one_deadline),
 	    cmocka_unit_test(test_swift_answers),
 	    cmocka_unit_test(test_sudden_ends),

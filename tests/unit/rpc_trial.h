@@ -110,11 +110,16 @@ static void begin(void *arg)
 	pthread_mutex_unlock(&t->lock);
 }
 
-static void start(struct trial *t)
+static void start_by(struct trial *t, void (*how)(void *trial))
 {
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->changed, NULL);
-	loop_post(begin, t);
+	loop_post(how, t);
+}
+
+static void start(struct trial *t)
+{
+	start_by(t, begin);
 }
 
 static bool is_ended(struct trial *t)
