@@ -168,6 +168,10 @@ while os.read(fd, 65536): pass")"
 	put "$B/cmd" '{"command": "cat", "stdin": true}'
 	within 20 finish
 	grep -q '^failed UNREACHABLE: ' "$B/status"
+	fault '{"method": "WriteFile", "hang": true}'
+	printf '#!/bin/sh\necho never\n' >"$B/cmd" # is written into a file first
+	within 20 finish
+	grep -q '^failed ' "$B/status"
 	fault '{"method": "StreamExec", "hang": true}'
 	control cut '{}' >/dev/null # the shell is begun again
 	eventually 20 eval '[ "$(control faults)" = "[]" ]'

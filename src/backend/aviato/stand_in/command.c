@@ -20,9 +20,9 @@
 #define PIECE	     (64u << 10) /* bytes in one message or frame */
 #define PENDING_HIGH (256u << 10)
 #define PENDING_MAX  (128u << 20) /* what one message of the service can be */
-#define UPLOAD_MS    300000u
-#define GRACE_MS     2000u /* of a timeout */
-#define LAST_MS	     5000u /* from KILL until the call is given up */
+#define PER_MS	     64u	  /* bytes of a text that are written into a file, at least */
+#define GRACE_MS     2000u	  /* of a timeout */
+#define LAST_MS	     5000u	  /* from KILL until the call is given up */
 
 uint64_t command_clock_ns(void)
 {
@@ -148,63 +148,6 @@ static void tell_started(struct command *c)
 	stand_in_tell_number(c->stand_in, MSG_STARTED, c->id, 0, 0, c->outcome.started_ns, NULL, 0);
 }
 
-/* --- Input --- */
-
-/* How much of it goes into the next message. */
-static size_t piece(const struct command *c)
-{
-	size_t room = (call_room(c->call) - 64) / 4 * 3; /* in base64, and with what is around it */
-
-	if (room > PIECE)
-		room = PIECE;
-	return c->input.len < room ? c->input.len : room;
-}
-
-static void send_piece(struct command *c, size_t len)
-{
-	static const char head[] = "{\"stdin\":\"", tail[] = "\"}";
-	struct buf text;
-
-	buf_init(&text, BASE64_ENCODED(len) + 64);
-	if (buf_puts(&text, head) || base64_append(&text, c->input.data, len) || buf_puts(&text, tail) ||
-	    call_send(c->call, text.data, text.len))
-		log_warn("out of memory: input of a command is lost");
-	buf_free(&text);
-	buf_consume(&c->input, len);
-	c->input_taken += len;
-}
-
-/* What the service takes: nothing before it has said "ready". */
-static void pump_input(struct command *c)
-{
-	uint64_t before = c->input_taken;
-
-	if (!c->call || !c->started || !c->start.input || c->input_closed)
-		return;
-	while (c->input.len && call_queued(c->call) < CALL_QUEUE_HIGH)
-		send_piece(c, piece(c));
-	if (c->input_taken != before)
-		stand_in_tell_number(c->stand_in, MSG_TAKEN, c->id, 0, 0, c->input_taken, NULL, 0);
-	if (!c->input_ended || c->input.len)
-		return;
-	c->input_closed = true;
-	(void)call_send(c->call, "{\"close\":{}}", strlen("{\"close\":{}}"));
-	call_finish(c->call);
-}
-
-void command_input(struct command *c, const void *data, size_t len)
-{
-	if (c->over || buf_append(&c->input, data, len))
-		return;
-	pump_input(c);
-}
-
-void command_input_end(struct command *c)
-{
-	c->input_ended = true;
-	pump_input(c);
-}
-
 /* --- What the service says --- */
 
 static bool one_stream(const struct command *c)
@@ -273,7 +216,7 @@ static void on_message(void *owner, const char *text, size_t len)
 	} else if (m.kind == EXEC_ERROR) {
 		on_error(c, m.code, m.message);
 	} else {
-		pump_input(c);
+		command_pump_input(c);
 	}
 	stand_in_flush(s);
 }
@@ -282,7 +225,7 @@ static void on_writable(void *owner)
 {
 	struct command *c = owner;
 
-	pump_input(c);
+	command_pump_input(c);
 	stand_in_flush(c->stand_in);
 }
 
@@ -364,6 +307,7 @@ static void upload(struct command *c)
 {
 	cJSON *body = cJSON_CreateObject();
 	char path[80], *content = malloc(BASE64_ENCODED((size_t)c->start.text_len) + 1);
+	uint32_t ms = c->stand_in->aviato->timeout_ms + (uint32_t)c->start.text_len / PER_MS;
 
 	command_file(c, path, sizeof path);
 	cJSON_AddStringToObject(body, "sandboxId", c->stand_in->sandbox_id);
@@ -374,7 +318,7 @@ static void upload(struct command *c)
 		cJSON_AddStringToObject(body, "content", content);
 	}
 	free(content);
-	request_start(&c->upload, c->stand_in->aviato, "WriteFile", body, UPLOAD_MS, 0, uploaded, c);
+	request_start(&c->upload, c->stand_in->aviato, "WriteFile", body, ms, 0, uploaded, c);
 }
 
 int command_begin(struct stand_in *s, uint32_t id, struct start *start)

@@ -55,6 +55,11 @@ void command_free(struct command *c);
 
 uint64_t command_clock_ns(void);
 
+/* --- input.c --- */
+
+/* What the service takes of it: nothing before it has said "ready". */
+void command_pump_input(struct command *c);
+
 /* --- words.c: a start in the words of the service --- */
 
 /* Whether its text has to be written to a file first. */
