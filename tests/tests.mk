@@ -5,8 +5,8 @@
 
 UNIT_DAEMON := $(filter-out tests/unit/agent_% tests/unit/local_%,$(wildcard tests/unit/*.c))
 UNIT_AGENT  := $(wildcard tests/unit/agent_*.c)
-# tests/unit/rpc_call.c and rpc_early.c talk to tests/unit/rpc_server.mjs.
-$(BUILD)/unit/rpc_call $(BUILD)/unit/rpc_early: CPPFLAGS += -DRPC_SERVER='"$(abspath tests/unit/rpc_server.mjs)"'
+# tests/unit/rpc_call.c, rpc_early.c and rpc_ends.c talk to tests/unit/rpc_server.mjs.
+$(BUILD)/unit/rpc_call $(BUILD)/unit/rpc_early $(BUILD)/unit/rpc_ends: CPPFLAGS += -DRPC_SERVER='"$(abspath tests/unit/rpc_server.mjs)"'
 UNIT_LOCAL  := $(wildcard tests/unit/local_*.c)
 UNIT_BINS   := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_DAEMON) $(UNIT_AGENT) $(UNIT_LOCAL))
 # The agent's code built for the host's libc, so that sanitizers can watch it.

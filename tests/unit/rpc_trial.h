@@ -1,4 +1,4 @@
-/* Of rpc_call.c and rpc_early.c: one call, as the test's thread sees it, and the server. */
+/* Of rpc_call.c, rpc_early.c and rpc_ends.c: one call, as the test's thread sees it, and the server. */
 #pragma once
 
 #include "base/loop.h"
@@ -222,4 +222,22 @@ static void open_another(void)
 static void close_one(void *endpoint)
 {
 	endpoint_close(endpoint);
+}
+
+/* --- Requests and answers --- */
+
+/* Larger than what HTTP/2 lets through before the server asks for more. */
+static inline const char *large_request(void)
+{
+	static char request[400000] = "{\"a\":\"";
+
+	memset(request + 6, 'x', sizeof request - 9);
+	strcpy(request + sizeof request - 3, "\"}");
+	return request;
+}
+
+/* libcurl loses what is said so early, in so many attempts as are made of it: then that is what is told. */
+static inline bool is_lost_answer(const struct rpc_status *s)
+{
+	return s->code == RPC_UNAVAILABLE && strstr(s->message, "its answer is lost");
 }
