@@ -50,8 +50,9 @@ services_say() { # FILTER
 	ls -l "$M/.ctl" >/dev/null
 	same 0 "$(count ListAvailableRunners)"
 	jq -se 'length > 0 and all(.[]; .runnerId != "") and any(.[]; .healthy and .resources)' "$M/.ctl/runners" >/dev/null
+	local since=$SECONDS
 	seq 20 | timeout 60 xargs -P 20 -I{} cat "$M/.ctl/runners" >"$T/many"
-	[ "$(count ListAvailableRunners)" -le 3 ]
+	[ "$(count ListAvailableRunners)" -le $((3 + SECONDS - since)) ]
 	jq -se 'type == "array"' "$M/.ctl/templates" >/dev/null
 	same 1 "$(count ListSandboxTemplates)"
 }
@@ -90,11 +91,11 @@ services_say() { # FILTER
 	put "$B/proc/1/ctl" 'signal TERM' 2>/dev/null || true
 	rmdir "$B/proc/1"
 	for f in info error state services config/spec config/env; do
-		! grep -q hush-hush "$B/$f"
+		not grep -q hush-hush "$B/$f"
 	done
-	timeout 1 cat "$M/.ctl/events" >"$T/events" || true
-	! grep -q hush-hush "$T/events" "$M/.ctl/error" "$M/.ctl/runners" "$M/.ctl/stats"
-	! grep -q hush-hush "$T/gateway.log"
+	timeout 60 sed '/"process":"1".*"exit_code":/q' "$M/.ctl/events" >"$T/events"
+	not grep -q hush-hush "$T/events" "$M/.ctl/error" "$M/.ctl/runners" "$M/.ctl/stats"
+	not grep -q hush-hush "$T/gateway.log"
 }
 
 @test "placement, mode and runners go through spec" {
@@ -113,7 +114,7 @@ services_say() { # FILTER
 	for f in .ctl/ctl .ctl/runners .ctl/templates s/box/services s/box/config/logs s/box/config/template; do
 		[ ! -e "$T/local/$f" ]
 	done
-	! grep -qE 'runners|templates|services|purge' "$T/local/.ctl/README"
+	not grep -qE 'runners|templates|services|purge' "$T/local/.ctl/README"
 	fusermount3 -u "$T/local"
 }
 
@@ -149,7 +150,7 @@ ended() {
 	id=$(curl -sS --http2-prior-knowledge --json '{"sandboxTemplate": {"displayName": "mine", "spec": {"containers": [{"name": "main", "image": "python:3.11", "command": "/bin/sh", "args": ["-c", "trap exit TERM; while :; do sleep 1000 & wait; done"], "environmentVariables": {"OF_TEMPLATE": "hush-hush"}}], "maxLifetimeSeconds": 300}}}' \
 		-H 'Authorization: Bearer test-token' "$GATEWAY/coreweave.sandbox.v1.SandboxTemplateService/CreateSandboxTemplate" | jq -r .sandboxTemplateId)
 	same mine "$(jq -r .displayName "$M/.ctl/templates")"
-	! grep -q hush-hush "$M/.ctl/templates"
+	not grep -q hush-hush "$M/.ctl/templates"
 	put "$B/config/template" "$id"
 	same EINVAL "$(commit "$B/config/env" A=1)"
 	put "$B/config/tags" labelled

@@ -24,7 +24,7 @@ living() {
 	[ "$status" != 0 ]
 	same 1 "$(wc -l <"$T/said")"
 	grep -q 127.0.0.1 "$T/said"
-	! mounted
+	not mounted
 	control up '{}' >/dev/null
 	begin
 	same back "$(inside 'echo back')"

@@ -65,6 +65,7 @@ go() { # [N]
 	put "$B/ctl" start
 	eventually 60 state_is running
 	follow "$T/got"
+	eventually 30 grep -qsx 1000 "$T/got" # or it might open them when they have ended
 	go
 	wait "$READER"
 	cmp "$T/got" <(seq 1000 && seq 1000)

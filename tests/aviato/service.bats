@@ -55,7 +55,7 @@ certificate() {
 		GATEWAY=https://localhost:$port
 		within 60 fails '' mount_up -o "cacert=$T/$name.pem,timeout=1"
 	done
-	! grep -aq ListSandboxes "$T/old.said" "$T/other.said"
+	not grep -aq ListSandboxes "$T/old.said" "$T/other.said"
 		eventually 20 grep -aq 'PRI \* HTTP/2.0' "$T/good.said" # only so does the test mean anything
 }
 
@@ -66,8 +66,8 @@ certificate() {
 	WANDB_API_KEY=test-wandb-key fails 'WANDB_ENTITY_NAME' mount_up
 	WANDB_API_KEY=test-wandb-key WANDB_ENTITY_NAME=team up
 	same WANDB_API_KEY "$(mkdir "$S/x" && put "$S/x/cmd" true && cat "$S/x/wait" >/dev/null && jq -r .credentials "$S/x/info")"
-	! tr '\0' '\n' <"/proc/$(daemon_pid)/environ" | grep -q test-wandb-key
-	! grep -rqs test-wandb-key "$S/x/info" "$S/x/error" "$S/x/config" "$M/.ctl/error" "$M/.ctl/stats"
+	not grep -qa test-wandb-key "/proc/$(daemon_pid)/environ"
+	not grep -rqs test-wandb-key "$S/x/info" "$S/x/error" "$S/x/config" "$M/.ctl/error" "$M/.ctl/stats"
 	mount_down
 	(umask 077 && echo 'machine api.wandb.ai login user password test-wandb-key' >"$T/.netrc")
 	HOME=$T WANDB_ENTITY=team mount_up

@@ -108,8 +108,8 @@ static void write_file(unsigned how, const char *text, size_t len)
 	struct object *session = object_child(&the_mount.object, "s");
 	int flags = O_WRONLY | (how & 64 ? O_APPEND : 0) | (how & 128 ? O_TRUNC : 0);
 	size_t half = how & 32 ? len / 2 : 0;
-	struct list *wait;
-	struct handle *h;
+	struct list *wait = NULL;
+	struct handle *h = NULL;
 	struct spot s;
 
 	if (tree_resolve(session->serial << 24 | TREE_ROOT, &s))

@@ -105,6 +105,14 @@ fails() { # TEXT COMMAND...
 	esac
 }
 
+# not COMMAND...: COMMAND fails. A "! COMMAND" that is not a test's last line judges nothing: errexit passes over it.
+not() {
+	! "$@" || {
+		echo "it works: $*"
+		return 1
+	}
+}
+
 # confined SCRIPT: for all that writes or removes through traps. Should one of them be open, it must find
 # nothing to harm: of the machine only /usr is there, read-only, and nothing but $T can be written.
 confined() {

@@ -96,5 +96,5 @@ passes() {
 	overlay both "$T/over/one"
 	mount_tree "$T/over/both"
 	both_ways "$M"
-	! passes "$M"
+	not passes "$M"
 }

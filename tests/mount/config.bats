@@ -150,7 +150,7 @@ keeps() {
 	local_only 'logs have tests of their own there'
 	put "$B/config/command" 'echo main is up; sleep 1000'
 	put "$B/ctl" start
-	same 'main is up' "$(timeout 10 head -n 1 "$B/logs")"
+	same 'main is up' "$(timeout 60 head -n 1 "$B/logs")"
 	same aside "$(inside 'echo aside')"
 	state_is running
 }
@@ -173,7 +173,7 @@ keeps() {
 @test "lifetime: the sandbox ends by itself" {
 	put "$B/config/lifetime" 2
 	put "$B/cmd" 'echo begun; sleep 1000'
-	same begun "$(timeout 10 head -n 1 "$B/stdout")"
+	same begun "$(timeout 60 head -n 1 "$B/stdout")"
 	eventually 40 eval '! state_is running && ! state_is terminating'
 	state_is '@(terminated|completed)' || state_is terminated
 	[[ $(cat "$B/status") == @(canceled|lost) ]]

@@ -12,7 +12,7 @@ setup() {
 
 teardown() {
 	same '' "$(ls -A "$T/tmp")"
-	! pgrep -f -- "$T/tmp" >/dev/null
+	not pgrep -f -- "$T/tmp" >/dev/null
 	sweep
 }
 
@@ -32,8 +32,8 @@ said() {
 @test "where tests run, a mount works, and it leaves nothing behind" {
 	doctor
 	same 0 "$status"
-	! grep -vE '^(ok|warn|fail) +[a-z_]+ +[^ ]' <<<"$output"
-	! grep '^fail' <<<"$output"
+	not grep -vE '^(ok|warn|fail) +[a-z_]+ +[^ ]' <<<"$output"
+	not grep '^fail' <<<"$output"
 	said ok mount 'a trial mount ran a command'
 	said ok isolation
 	said ok bubblewrap 'bubblewrap [0-9]'

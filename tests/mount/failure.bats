@@ -142,7 +142,7 @@ exec /usr/bin/bwrap \"\$@\"" path_without_bwrap
 		- "$T" "$AVIATOFS" 2>"$T/said" 3>&- || status=$?
 	[ "$status" != 0 ] && [ "$status" != 124 ]
 	same 1 "$(wc -l <"$T/said")"
-	! mounted
+	not mounted
 }
 
 @test "what libfuse says of a mount that fails is in the one line" {
@@ -153,7 +153,7 @@ exec /usr/bin/bwrap \"\$@\"" path_without_bwrap
 	same 1 "$status"
 	same 1 "$(wc -l <"$T/said")"
 	grep -q '^aviatofs: .*/mnt cannot be mounted (mount failed: ' "$T/said"
-	! mounted
+	not mounted
 }
 
 @test "a missing image: said at the write or by the command, and cured by a new sandbox" {
@@ -193,7 +193,7 @@ exec /usr/bin/bwrap \"\$@\"" path_without_bwrap
 	timeout 20 "$AVIATOFS" local: "$M" -o "state_dir=$T/file/state" 2>"$T/said" 3>&- || status=$?
 	[ "$status" != 0 ]
 	same 1 "$(wc -l <"$T/said")"
-	! mounted
+	not mounted
 }
 
 @test "text over 8 MiB: EFBIG at the write, nothing runs, what was there stays" {
@@ -250,7 +250,7 @@ exec /usr/bin/bwrap \"\$@\"" path_without_bwrap
 		box=$S/r$n pids=()
 		mkdir "$box"
 		put "$box/cmd" '{"command": "echo begun; sleep 1000", "stdin": true}'
-		timeout 10 head -n 1 "$box/stdout" >/dev/null
+		timeout 60 head -n 1 "$box/stdout" >/dev/null
 		for f in stdout stderr wait; do
 			background cat "$box/$f" >/dev/null 2>&1
 			pids+=($!)

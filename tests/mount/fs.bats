@@ -165,12 +165,12 @@ traps() {
 	local path
 	for path in absolute dots "slash$T/secret" "slash/..$T/secret" "up/..$T/secret" chained "proc$T/secret" "up/up/up$T/secret" \
 		"relative/secret"; do
-		! grep -s secret "$W/$path"
-		! timeout 10 "$PYTHON" -c 'import sys; print(open(sys.argv[1]).read())' "$W/$path" 2>/dev/null
+		not grep -s secret "$W/$path"
+		not timeout 10 "$PYTHON" -c 'import sys; print(open(sys.argv[1]).read())' "$W/$path" 2>/dev/null
 	done
-	! grep -s secret "$W"/*
+	not grep -s secret "$W"/*
 	cp -rL "$W/absolute" "$W/dots" "$W/chained" "$T/copied" 2>/dev/null || true
-	! grep -rs secret "$T/copied"
+	not grep -rs secret "$T/copied"
 }
 
 @test "no symlink leads a writer out" {
@@ -279,7 +279,7 @@ traps() {
 	[ -e "$W/fifo" ]
 	within 20 timeout 15 stat "$W/fifo" "$W/sock" >/dev/null
 	within 20 timeout 15 ls -la "$W" >/dev/null
-	! timeout 20 "$PYTHON" -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$W/sock" 2>/dev/null
+	not timeout 20 "$PYTHON" -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$W/sock" 2>/dev/null
 	findmnt -n -o OPTIONS "$M" | grep -q nosuid
 	findmnt -n -o OPTIONS "$M" | grep -q nodev
 }

@@ -361,7 +361,7 @@ until [ -e go ]; do sleep 0.05; done
 cat'
 	exec 5<>"$F/call"
 	echo '"x"' >&5
-	! timeout 0.3 cat <&5
+	not timeout 0.3 cat <&5
 	eventually 20 eval '[ "$(ls "$M/.ctl/sandboxes" | wc -l)" = 1 ]'
 	local box
 	box=$M/.ctl/sandboxes/$(ls "$M/.ctl/sandboxes")

@@ -264,6 +264,14 @@ fails() {
 	}
 }
 
+# not COMMAND...: COMMAND fails. A "! COMMAND" that is not a test's last line judges nothing: errexit passes over it.
+not() {
+	! "$@" || {
+		echo "it works: $*"
+		return 1
+	}
+}
+
 # within SECONDS COMMAND...: succeeds, and takes no longer than that.
 within() {
 	local seconds=$1 started=$EPOCHREALTIME took

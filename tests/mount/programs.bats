@@ -27,7 +27,7 @@ setup() {
 		grep -E 'fail|error' "$T/said"
 		return 1
 	}
-	! grep 'stress-ng: fail' "$T/said"
+	not grep 'stress-ng: fail' "$T/said"
 	same '' "$(ls -A "$W")"
 }
 

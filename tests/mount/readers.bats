@@ -93,7 +93,7 @@ setup() {
 
 @test "readers of a running command's .log get what is there now" {
 	put "$B/cmd" 'seq 1 30000; echo told >&2; sleep 1000'
-	timeout 10 head -n 1 "$B/stderr" >/dev/null
+	timeout 60 head -n 1 "$B/stderr" >/dev/null
 	eventually 40 eval 'cmp -s "$B/stdout.log" <(seq 1 30000)'
 	echo "$B/stdout.log" | wrong_readers "${READERS[@]}"
 	same 30000 "$(wc -l <"$B/stdout.log")"

@@ -17,7 +17,7 @@ let_go() {
 
 @test "output streams live: the first line is there while the command runs" {
 	slow_command
-	same one "$(timeout 10 head -n 1 "$B/stdout")"
+	same one "$(timeout 60 head -n 1 "$B/stdout")"
 	reads "$B/status" 'running\n'
 	exec 5<"$B/stdout"
 	read -r line <&5
@@ -50,8 +50,8 @@ let_go() {
 	exec 5<"$B/stdout" 6<"$B/wait"
 	same later "$(inside 'echo later')"
 	let_go
-	same $'one\ntwo' "$(timeout 10 cat <&5)"
-	same 5 "$(timeout 10 cat <&6)"
+	same $'one\ntwo' "$(timeout 60 cat <&5)"
+	same 5 "$(timeout 60 cat <&6)"
 	exec 5<&- 6<&-
 }
 
@@ -75,13 +75,13 @@ let_go() {
 
 @test "grep -m1 on a running command ends at the first match" {
 	put "$B/cmd" 'seq 1 1000; sleep 1000'
-	same 500 "$(timeout 10 grep -m1 500 "$B/stdout")"
+	same 500 "$(timeout 60 grep -m1 500 "$B/stdout")"
 	reads "$B/status" 'running\n'
 }
 
 @test "status, size, cmd and the .log views never block" {
 	slow_command
-	timeout 10 head -n 1 "$B/stdout" >/dev/null
+	timeout 60 head -n 1 "$B/stdout" >/dev/null
 	within 20 reads "$B/status" 'running\n'
 	within 20 reads "$B/stdout.log" 'one\n'
 	within 20 reads "$B/stderr.log" ''
@@ -262,7 +262,7 @@ os.execvp("cat", ["cat", sys.argv[1]])' "$file" >/dev/null
 	put "$B/proc/p/cmd" 'echo begun; sleep 1000'
 	background cat "$B/proc/p/stdout"
 	local pid=$!
-	timeout 10 head -n 1 "$B/proc/p/stdout" >/dev/null
+	timeout 60 head -n 1 "$B/proc/p/stdout" >/dev/null
 	rmdir "$B/proc/p"
 	eventually 40 gone "$pid"
 }

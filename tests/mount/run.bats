@@ -118,14 +118,14 @@ nothing_left() {
 	"$B/run" sh -c 'echo $$; exec sleep 1000' >"$T/out" </dev/null 3>&- 4>&- &
 	BACKGROUND+=($!)
 	eventually 40 [ -s "$T/out" ]
+	in_state() {
+		same "$1" "$(here "$AVIATOFS" run "$B" sed -n 's/^State:	\(.\).*/\1/p' "/proc/$(cat "$T/out")/status" </dev/null)" >/dev/null
+	}
 	kill -TSTP $!
 	eventually 40 stopped $!
-	same T "$(here "$AVIATOFS" run "$B" sed -n 's/^State:	\(.\).*/\1/p' "/proc/$(cat "$T/out")/status" </dev/null)"
+	eventually 40 in_state T
 	kill -CONT $!
-	sleeping() {
-		same S "$(here "$AVIATOFS" run "$B" sed -n 's/^State:	\(.\).*/\1/p' "/proc/$(cat "$T/out")/status" </dev/null)" >/dev/null
-	}
-	eventually 40 sleeping
+	eventually 40 in_state S
 	kill -TERM $!
 	status=0
 	wait $! || status=$?

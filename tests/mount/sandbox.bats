@@ -95,8 +95,8 @@ s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + \"$T-in\"); s.listen(); time.
 
 @test "a clean environment" {
 	inside env >"$T/env"
-	! grep -q SECRET "$T/env"
-	! grep -q BATS "$T/env"
+	not grep -q SECRET "$T/env"
+	not grep -q BATS "$T/env"
 	grep -q '^PATH=.*/usr/bin' "$T/env"
 	grep -q '^HOME=/' "$T/env"
 }
@@ -117,7 +117,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(chr(0) + \"$T-in\"); s.listen(); time.
 	done
 	inside 'touch /etc/x; echo evil >>/etc/passwd; echo evil >>/etc/hosts; rm -f /etc/group' >/dev/null
 	[ ! -e /etc/x ] && [ -e /etc/group ]
-	! grep evil /etc/passwd /etc/hosts
+	not grep evil /etc/passwd /etc/hosts
 	[ ! -e /workspace/x ]
 	[ ! -e /root/x ]
 }
@@ -195,7 +195,7 @@ print(*words)")"
 	inside 'echo mine >/workspace/x; echo mine >/tmp/x; sleep 1000 >/dev/null 2>&1 &' >/dev/null
 	put "$S/two/cmd" 'ls /workspace /tmp; grep -lx sleep /proc/[0-9]*/comm; ls /dev/shm'
 	cat "$S/two/stdout" >"$T/seen"
-	! grep -E '^x$|comm' "$T/seen"
+	not grep -E '^x$|comm' "$T/seen"
 }
 
 @test "the host's own directories of the state are its owner's alone" {

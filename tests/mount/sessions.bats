@@ -137,7 +137,7 @@ listed() {
 	finish "$M2/theirs/one"
 	ID=$(cat "$M2/theirs/one/id")
 	if [ "$BACKEND" = local ]; then
-		! listed "$ID"
+		not listed "$ID"
 		fails busy stat "$M/.ctl/sandboxes/$ID"
 	else
 		used "$M/.ctl/sandboxes/$ID"
@@ -236,17 +236,17 @@ listed() {
 
 @test "close ends all sandboxes, waits for it, and happens once" {
 	mkdir "$S/two" "$S/three"
-	put "$B/cmd" 'trap "echo bye; exit 5" TERM; sleep 1000 & wait'
+	put "$B/cmd" 'trap "echo bye; exit 5" TERM; echo ready; sleep 1000 & wait'
 	put "$S/two/cmd" 'sleep 1000'
-	eventually 20 status_is "$B" running
-	eventually 20 status_is "$S/two" running
+	same ready "$(timeout 60 head -n 1 "$B/stdout")"
+	eventually 40 status_is "$S/two" running
 	put "$S/.ctl/ctl" close
 	# No waiting here: when the write is through, all have ended.
 	same '' "$(agents)"
 	same terminated "$(cat "$B/state")"
 	same terminated "$(cat "$S/two/state")"
 	same terminated "$(cat "$S/three/state")"
-	reads "$B/stdout" 'bye\n'
+	reads "$B/stdout" 'ready\nbye\n'
 	reads "$B/wait" '5\n'
 	reads "$S/two/wait" '125\n'
 	fails shutdown mkdir "$S/four"
@@ -282,7 +282,16 @@ listed() {
 	mkdir "$M/t" "$M/t/box"
 	put "$M/t/box/cmd" 'trap "" TERM; echo ready; while :; do sleep 1000; done'
 	same ready "$(timeout 20 head -n 1 "$M/t/box/stdout")"
-	timeout -s INT 0.3 bash -c 'echo close >"$1"' - "$M/t/.ctl/ctl" || true
+	local writer status=0
+	# A background job ignores SIGINT; this one must not.
+	background "$PYTHON" -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.write(os.open(sys.argv[1], os.O_WRONLY), b"close\n")' "$M/t/.ctl/ctl"
+	writer=$!
+	eventually 40 eval '[ "$(cat "$M/t/box/state")" != running ]' # it has been asked for
+	kill -INT "$writer" 2>/dev/null || true
+	wait "$writer" || status=$?
+	[ "$status" = 130 ] || same 0 "$status" # it was over first
 	eventually 20 eval '[ -z "$(agents)" ]'
 	fails shutdown mkdir "$M/t/more"
 	# A writer that waits stops no other.
@@ -330,7 +339,7 @@ listed() {
 	put "$B/cmd" 'sleep 1000'
 	stat_is "$S/.ctl/stats" executions 4
 	stat_is "$S/.ctl/stats" processes_running 1
-	! grep -vE '^[a-z_]+ [0-9]+(\.[0-9]+)?$' "$M/.ctl/stats"
+	not grep -vE '^[a-z_]+ [0-9]+(\.[0-9]+)?$' "$M/.ctl/stats"
 }
 
 @test "metrics hold against a strict reader of the Prometheus format" {

@@ -21,7 +21,7 @@ load helpers
 	exec 5>"$B/proc/p/stdin"
 	echo first >&5
 	put "$B/proc/p/cmd" 'cat'
-	same first "$(timeout 10 head -n 1 "$B/proc/p/stdout")"
+	same first "$(timeout 60 head -n 1 "$B/proc/p/stdout")"
 	echo second >&5
 	reads "$B/proc/p/status" 'running\n'
 	exec 5>&-
@@ -66,7 +66,7 @@ load helpers
 	echo five >&5
 	exec 5>&-
 	echo six >&6
-	same 'five six' "$(echo $(timeout 10 head -n 2 "$B/stdout"))"
+	same 'five six' "$(echo $(timeout 60 head -n 2 "$B/stdout"))"
 	reads "$B/status" 'running\n'
 	exec 6>&-
 	reads "$B/wait" '0\n'

@@ -188,7 +188,7 @@ sys.exit(wrong > 0)'
 }
 
 @test "events tell of what happens, and block for news" {
-	timeout 10 head -n 1 "$S/.ctl/events" >"$T/event" &
+	timeout 60 head -n 1 "$S/.ctl/events" >"$T/event" &
 	inside : >/dev/null
 	wait $!
 	[ -s "$T/event" ]

@@ -26,7 +26,7 @@ static struct handle *open_file(struct sandbox *s, const char *directory, const 
 {
 	struct spot spot = at_path(&s->object, directory, name);
 	struct handle *h = NULL;
-	struct list *wait;
+	struct list *wait = NULL;
 
 	assert_int_equal(handle_open(&spot, flags, 1, &h, &wait), 0);
 	return h;

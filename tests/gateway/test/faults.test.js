@@ -152,9 +152,9 @@ test("the weather: latency, lost connections, stalls, and nothing there", async 
 	await far.getSandbox({ sandboxId });
 	await control(gateway, "POST", "/weather", { latencyMs: 200 });
 	const before = performance.now();
-	await Promise.all([1, 2, 3, 4].map(() => far.getSandbox({ sandboxId })));
+	await Promise.all(Array.from({ length: 20 }, () => far.getSandbox({ sandboxId })));
 	const took = performance.now() - before;
-	assert(took > 195 && took < 600, `${took} ms`);
+	assert(took > 195 && took < 20 * 195, `${took} ms`); // one after another would be more
 	await control(gateway, "POST", "/weather", { latencyMs: 0, cutDownAfter: 20000 });
 	const big = streamed(far, { sandboxId, command: ["sh", "-c", "head -c 100000 /dev/urandom; sleep 1000"] });
 	assert.equal(typeof await refused(big), "number");
