@@ -248,7 +248,7 @@ os.execvp("cat", ["cat", sys.argv[1]])' "$file" >/dev/null
 	exec 5<&- 6<&-
 	put "$B/cmd" 'echo later'
 	finish
-	exec 5<"$B/stdout.log" 6<"$B/info"
+	exec 5<"$B/stdout.log" 6<"$B/id"
 	rmdir "$B"
 	same '6 regular file' "$(stat -L -c '%s %F' /dev/fd/5)"
 	same later "$(cat <&5)"
