@@ -211,7 +211,8 @@ load helpers
 	agent_only 'the service waits for the end of the output'
 	local i
 	for i in {1..50}; do
-		put "$B/cmd" '(while :; do echo tick; done) & sleep 0.02; echo pid $! >&2; exit 7'
+		put "$B/cmd" 'rm -f /tmp/begun; (echo tick; : >/tmp/begun; while :; do echo tick; done) &
+			until [ -e /tmp/begun ]; do sleep 0.005; done; sleep 0.02; echo pid $! >&2; exit 7'
 		timeout 100 cat "$B/stdout" >"$T/ticks"
 		same 7 "$(cat "$B/wait")"
 		same tick "$(sort -u "$T/ticks")"
